@@ -1,0 +1,1 @@
+"""One module per Azure Function; each holds one Blueprint with one trigger."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: authentication, request models, errors, pagination."""

@@ -1,0 +1,1 @@
+"""`python manage.py …`: what an operator does by hand."""

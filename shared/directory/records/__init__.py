@@ -1,0 +1,1 @@
+"""The kinds of record in the directory table, one module a subject."""

@@ -1,0 +1,130 @@
+"""How a record becomes a flat row of plain values, and back.
+
+A row maps property names to `str | int | bool | bytes`; an absent property stands for None. The canonical bytes of a
+row are what the audit log hashes, so they depend on nothing but the row's content.
+"""
+
+import base64
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+Value = str | int | bool | bytes
+Row = Mapping[str, Value]
+
+
+def packed_guids(**arguments: Any) -> Any:
+    """A dataclass field of type `tuple[str, ...]` that holds GUIDs, stored as 16 bytes each."""
+    return field(metadata={"packed": "guids"}, **arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A frozen dataclass that is one row of the directory table.
+
+    Field types: `str`, `int`, `bool`, `bytes`, `datetime` (UTC), `StrEnum`s, `tuple[str, ...]`, and each of them
+    `| None`.
+
+    Attributes:
+        KIND: the part of the row key before the first `|`.
+        REPLICATED: the fields that a log row repeats for the replica, so that it need not read the row itself.
+    """
+
+    KIND: ClassVar[str]
+    REPLICATED: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def key(self) -> str:
+        """The row key: `KIND|…`, without `/ \\ # ?` or control characters."""
+        raise NotImplementedError  # pragma: no cover
+
+    def to_row(self) -> dict[str, Value]:
+        row: dict[str, Value] = {}
+        for name, encode, _ in _codecs(type(self)):
+            value = getattr(self, name)
+            if value is not None:
+                row[name] = encode(value)
+        return row
+
+    def replicated_row(self) -> dict[str, Value]:
+        row = self.to_row()
+        return {name: row[name] for name in self.REPLICATED if name in row}
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Raises KeyError or ValueError where the row is not one of this kind. Unknown properties are left out."""
+        return cls(**{name: decode(row[name]) for name, _, decode in _codecs(cls) if name in row})
+
+
+def canonical_bytes(row: Row) -> bytes:
+    """The row as JSON with sorted names, no white space, UTF-8; bytes as `{"b64": "…"}`."""
+
+    def plain(value: Value) -> object:
+        return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+    ordered = {name: plain(row[name]) for name in sorted(row)}
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def row_sha256(row: Row) -> str:
+    """SHA-256 of the row's canonical bytes, in lower-case hex."""
+    return hashlib.sha256(canonical_bytes(row)).hexdigest()
+
+
+def format_time(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds and `Z`: fixed length, so that text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def _pack_guids(guids: tuple[str, ...]) -> bytes:
+    return b"".join(UUID(guid).bytes for guid in guids)
+
+
+def _unpack_guids(packed: Any) -> tuple[str, ...]:
+    return tuple(str(UUID(bytes=packed[at : at + 16])) for at in range(0, len(packed), 16))
+
+
+_Codec = tuple[str, Callable[[Any], Value], Callable[[Any], Any]]
+
+
+@cache
+def _codecs(cls: type[Record]) -> tuple[_Codec, ...]:
+    hints = typing.get_type_hints(cls)
+    return tuple(_codec(f.name, hints[f.name], f.metadata.get("packed") == "guids") for f in fields(cls))
+
+
+def _codec(name: str, hint: Any, packed: bool) -> _Codec:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = [part for part in typing.get_args(hint) if part is not type(None)]
+    if packed:
+        return name, _pack_guids, _unpack_guids
+    if hint is datetime:
+        return name, format_time, parse_time
+    if typing.get_origin(hint) is tuple:
+        return name, lambda items: json.dumps(items, ensure_ascii=False), lambda text: tuple(json.loads(text))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return name, str, hint
+    if hint in (str, int, bool, bytes):
+        return name, hint, _exactly(hint)
+    raise TypeError(f"{name}: a record field cannot be of type {hint}")
+
+
+def _exactly(expected: type) -> Callable[[Any], Any]:
+    def decode(value: Any) -> Any:
+        if type(value) is not expected:
+            raise ValueError(f"expected {expected.__name__}, found {type(value).__name__}")
+        return value
+
+    return decode

@@ -1,0 +1,1 @@
+"""What talks to, or reasons about, Microsoft Entra ID."""

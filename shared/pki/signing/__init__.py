@@ -1,0 +1,1 @@
+"""Signing backends: where CA keys live and sign."""
