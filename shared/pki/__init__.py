@@ -1,1 +1,1 @@
-"""The certificate authority. Knows nothing of Entra's protocols or of Azure Functions."""
+"""The certificate authority: issuers, profiles, the issuance cycle and the keys that sign."""

@@ -1,1 +1,1 @@
-"""Signing backends: where CA keys live and sign."""
+"""Where the CA's private keys live: one small contract, one module per kind of key store."""
