@@ -1,0 +1,31 @@
+"""The Azure Functions app: registers the blueprint of every module in `functions`, and nothing else."""
+
+import azure.functions as func
+
+from functions import (
+    bulk_sync_users,
+    health,
+    list_users,
+    provision_certificate,
+    show_user,
+    statistics,
+    sync_tenant,
+    sync_user,
+    validate_token,
+    zz_unmatched,
+)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+for module in (
+    bulk_sync_users,
+    health,
+    list_users,
+    provision_certificate,
+    show_user,
+    statistics,
+    sync_tenant,
+    sync_user,
+    validate_token,
+    zz_unmatched,
+):
+    app.register_functions(module.bp)

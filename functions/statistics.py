@@ -1,0 +1,17 @@
+"""GET /api/v1/entra-id/statistics: how many users and certificates, and how the sync is doing."""
+
+import azure.functions as func
+from shared.api.permissions import Permission
+from shared.services import services
+
+from shared.api.endpoint import Call, endpoint
+from shared.api.resources import StatisticsResource
+from shared.api.routes import ENTRA_ID
+
+bp = func.Blueprint()
+
+
+@endpoint(bp, "GET", f"{ENTRA_ID}/statistics", permission=Permission.READ, reply=StatisticsResource)
+def statistics(call: Call[None, None]) -> StatisticsResource:
+    """Exact counts of users and certificates, and the last tenant sync."""
+    return StatisticsResource.of(services().queries.statistics())

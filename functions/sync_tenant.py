@@ -1,0 +1,14 @@
+"""The timer that keeps the whole tenant in step."""
+
+import azure.functions as func
+from shared.services import services, timer_context
+
+from shared.settings import sync_schedule
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule=sync_schedule(), run_on_startup=False, use_monitor=True)
+def sync_tenant(timer: func.TimerRequest) -> None:
+    """Starts or continues the tenant sync; does nothing when nothing is due or another runner is at work."""
+    services().tenant_sync.run(timer_context("sync_tenant"))

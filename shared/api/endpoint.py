@@ -1,0 +1,178 @@
+"""The decorator that makes a function of plain values out of an HTTP trigger.
+
+It authenticates, authorises, parses, calls, shapes the reply and maps every error, in this order: credentials,
+permission, body size and type, JSON, fields, records. Route and method were settled by the Functions host before.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+import azure.functions as func
+from pydantic import BaseModel, TypeAdapter
+
+from shared.api.body import read_object
+from shared.api.errors import HttpsRequired, error_reply
+from shared.api.permissions import Permission
+from shared.api.routes import Route, register_route
+from shared.api.validation import validated
+from shared.context import Actor, ActorKind, Context
+from shared.services import services
+
+log = logging.getLogger("entra_pki.api")
+
+B = TypeVar("B")
+Q = TypeVar("Q")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+PUBLIC = Actor(ActorKind.APP, "public")
+_MAPPING: TypeAdapter[Mapping[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """A request as a handler sees it: authenticated, authorised, parsed."""
+
+    request: func.HttpRequest
+    context: Context
+    body: B
+    query: Q
+
+    @property
+    def url(self) -> str:
+        return str(self.request.url)
+
+    def path(self, name: str) -> str:
+        return str(self.request.route_params[name])
+
+    def header(self, name: str) -> str | None:
+        return self.request.headers.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that is more than a 200 with a model."""
+
+    content: BaseModel | Mapping[str, Any]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call[Any, Any]], BaseModel | Reply]
+Trigger = Callable[[func.HttpRequest], func.HttpResponse]
+
+
+def endpoint(
+    blueprint: func.Blueprint,
+    method: str,
+    template: str,
+    *,
+    permission: Permission | None,
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    reply: type[BaseModel] | None = None,
+    status: int = 200,
+) -> Callable[[Handler], Trigger]:
+    """Registers a handler as an HTTP function named like it.
+
+    Args:
+        permission: what the caller must hold; None for a public route, which is also served over http.
+        body, query: the models to validate against.
+        reply, status: what is answered when all goes well.
+    """
+
+    def register(handler: Handler) -> Trigger:
+        name = handler.__name__
+        summary = (handler.__doc__ or "").partition("\n")[0]
+        register_route(Route(name, method, template, permission, summary, body, query, reply, status))
+
+        def trigger(req: func.HttpRequest) -> func.HttpResponse:
+            return _serve(req, name, handler, permission, body, query, status)
+
+        # No functools.wraps: the worker reads the signature through __wrapped__ and would refuse to load `call`.
+        trigger.__name__ = trigger.__qualname__ = name
+        trigger.__doc__ = handler.__doc__
+        trigger.__module__ = handler.__module__
+        blueprint.route(route=template, methods=[method], auth_level=func.AuthLevel.ANONYMOUS)(trigger)
+        return trigger
+
+    return register
+
+
+def request_id_of(req: func.HttpRequest) -> str:
+    """The caller's X-Request-Id where it is well formed, else a new one."""
+    given = req.headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+def _serve(
+    req: func.HttpRequest,
+    name: str,
+    handler: Handler,
+    permission: Permission | None,
+    body: type[BaseModel] | None,
+    query: type[BaseModel] | None,
+    status: int,
+) -> func.HttpResponse:
+    started = time.perf_counter()
+    request_id = request_id_of(req)
+    actor = PUBLIC
+    try:
+        if permission is not None:
+            _require_https(req)
+            actor = _authorised(req, permission)
+        call: Call[Any, Any] = Call(
+            request=req,
+            context=Context(actor, request_id),
+            body=validated(body, read_object(req.get_body(), req.headers.get("content-type", ""))) if body else None,
+            query=validated(query, query_parameters(str(req.url))) if query else None,
+        )
+        response = _response(handler(call), status, request_id)
+    except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
+        response = error_reply(error, request_id, req.headers.get("accept", ""))
+    log.info(
+        "%s %s by %s:%s in %.1f ms, request %s",
+        name,
+        response.status_code,
+        actor.kind,
+        actor.id,
+        (time.perf_counter() - started) * 1000,
+        request_id,
+    )
+    return response
+
+
+def _authorised(req: func.HttpRequest, permission: Permission) -> Actor:
+    authorization = req.headers.get("authorization")
+    identity = services().authenticator.authenticate([authorization] if authorization is not None else [])
+    identity.require(permission)
+    return cast(Actor, identity.actor)
+
+
+def _require_https(req: func.HttpRequest) -> None:
+    """Tokens and private keys never travel over http, which stays open for the public PKI routes only."""
+    if req.headers.get("x-forwarded-proto", "https").lower() == "http":
+        raise HttpsRequired("Use https: over http only CA certificates, CRLs and OCSP are served.")
+
+
+def query_parameters(url: str) -> dict[str, str]:
+    """The raw query string's parameters, the last of each name: the host drops empty ones from `req.params`."""
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
+def _response(result: BaseModel | Reply, status: int, request_id: str) -> func.HttpResponse:
+    reply = result if isinstance(result, Reply) else Reply(result, status)
+    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **reply.headers}
+    return func.HttpResponse(
+        to_json(reply.content), status_code=reply.status, mimetype="application/json", charset="utf-8", headers=headers
+    )
+
+
+def to_json(content: BaseModel | Mapping[str, Any]) -> str:
+    if isinstance(content, BaseModel):
+        return content.model_dump_json()
+    return _MAPPING.dump_json(content).decode()

@@ -1,0 +1,49 @@
+"""The table of all HTTP routes, filled as the functions register: for 404 and 405 replies, and for the OpenAPI page."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from shared.api.permissions import Permission
+
+ROUTE_PREFIX = "api"  # host.json, extensions.http.routePrefix: the Functions host's default
+ENTRA_ID = "v1/entra-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One HTTP function as its caller sees it. `permission` None means public."""
+
+    function: str
+    method: str
+    template: str
+    permission: Permission | None
+    summary: str
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    reply: type[BaseModel] | None
+    status: int
+
+    def matches(self, path: str) -> bool:
+        """True where `path` (without the prefix and slashes around) is of this route's template."""
+        literal_or_parameter = re.split(r"(\{[^}]+\})", self.template)
+        pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in literal_or_parameter)
+        return re.fullmatch(pattern, path, re.IGNORECASE) is not None
+
+
+_routes: dict[str, Route] = {}
+
+
+def register_route(route: Route) -> None:
+    _routes[route.function] = route
+
+
+def routes() -> Iterable[Route]:
+    return _routes.values()
+
+
+def allowed_methods(path: str) -> list[str]:
+    """The methods that some route takes for this path, sorted; empty where there is no such path."""
+    return sorted({route.method for route in _routes.values() if route.matches(path)})

@@ -1,0 +1,55 @@
+"""The look and feel that all commands share: one console, one progress bar, `--json` for machines."""
+
+import getpass
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from shared.context import Actor, ActorKind, Context, Deadline
+
+console = Console()
+"""Results: standard output."""
+error_console = Console(stderr=True)
+"""Progress and errors: standard error, so that results can be piped."""
+
+OPERATOR_BUDGET = timedelta(minutes=5)
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def emit(data: Any, as_json: bool, render: Callable[[], object]) -> None:
+    """Prints `data` as JSON, or what `render()` returns (text or anything that rich can show)."""
+    if as_json:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    else:
+        console.print(render())
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error; call what it yields with the number of items just done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=error_console) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def operator_context(budget: timedelta = OPERATOR_BUDGET) -> Context:
+    """An operation by whoever runs the command."""
+    actor = Actor(ActorKind.OPERATOR, getpass.getuser())
+    return Context(actor, f"cli-{uuid4()}", Deadline.after(budget))

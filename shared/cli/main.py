@@ -1,0 +1,76 @@
+"""The command line's root: loads a command's module only when it is asked for, and shows errors in sentences."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from shared.cli.console import error_console
+from shared.errors import AppError
+from shared.settings import InvalidSettings
+
+COMMANDS: Mapping[str, str] = {
+    "audit": "List and verify the log of all changes.",
+    "ca": "Create, show and renew the certificate authority.",
+    "certs": "List, show and export certificates.",
+    "sync": "Synchronize the tenant now.",
+    "token": "Create, list and revoke API tokens.",
+    "users": "Import local users.",
+}
+LOCAL_SETTINGS = Path("local.settings.json")
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"shared.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A local.settings.json whose values are used where the environment has none "
+    "[default: local.settings.json in the current folder, if there is one].",
+)
+def cli(settings_file: Path | None) -> None:
+    """Operate the certificate authority: the same settings and code as the function app."""
+    path = settings_file or (LOCAL_SETTINGS if LOCAL_SETTINGS.exists() else None)
+    if path is not None:
+        load_local_settings(path)
+
+
+def load_local_settings(path: Path) -> None:
+    """Puts the `Values` of a local.settings.json into the environment, without overriding what is set."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
+    except (ValueError, KeyError, TypeError):
+        raise click.ClickException(f"{path} is not a local.settings.json: it needs an object `Values`.") from None
+    for name, value in values.items():
+        os.environ.setdefault(name, str(value))
+
+
+def main() -> None:
+    """Exit code 0: done; 1: refused or failed, with a sentence; 2: the command line was wrong."""
+    try:
+        cli(prog_name="manage.py", standalone_mode=True)
+    except InvalidSettings as invalid:
+        error_console.print(invalid.report, style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except AppError as error:
+        error_console.print(f"Error: {error.message}", style="red", markup=False, highlight=False)
+        sys.exit(1)

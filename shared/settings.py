@@ -1,0 +1,449 @@
+"""Every app setting: typed, validated once, with one message that names everything that is wrong.
+
+Reading settings touches no network and no disk. `docs/settings.md` is the same table for people.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from shared.errors import AppError
+
+T = TypeVar("T")
+
+KEY_SIZES = (2048, 3072, 4096)
+MAX_VALIDITY_DAYS = 3650
+
+
+class InvalidSettings(AppError):
+    """One or several app settings are missing or wrong; the message lists all of them."""
+
+    status, code = 503, "invalid_settings"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        lines = "".join(f"\n- {name}: {problem}" for name, problem in problems.items())
+        super().__init__("The function app is not configured: its operator finds the settings to mend in the log.")
+        self.problems = dict(problems)
+        self.report = f"{len(problems)} app setting(s) must be mended:{lines}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A national cloud's hosts (https://learn.microsoft.com/graph/deployments)."""
+
+    authority_host: str
+    graph_base_url: str
+
+
+CLOUDS: Mapping[str, Cloud] = {
+    "global": Cloud("https://login.microsoftonline.com", "https://graph.microsoft.com/v1.0"),
+    "usgov": Cloud("https://login.microsoftonline.us", "https://graph.microsoft.us/v1.0"),
+    "dod": Cloud("https://login.microsoftonline.us", "https://dod-graph.microsoft.us/v1.0"),
+    "china": Cloud("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn/v1.0"),
+}
+
+
+class CredentialKind(StrEnum):
+    SECRET = "secret"  # noqa: S105  (a kind, not a secret)
+    CERTIFICATE = "certificate"
+    MANAGED_IDENTITY = "managed_identity"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where the directory lives: a connection string, or the two endpoints reached with the managed identity."""
+
+    connection_string: str | None
+    tables_url: str | None
+    blobs_url: str | None
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntraSettings:
+    tenant_id: str
+    client_id: str
+    credential: CredentialKind
+    client_secret: str | None
+    client_certificate_path: Path | None
+    cloud: str
+    authority_host: str
+    graph_base_url: str
+    api_audiences: tuple[str, ...]
+    validate_audiences: tuple[str, ...]
+    validate_tenants: tuple[str, ...]
+    validate_issuers: tuple[str, ...]
+    allowed_clients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """The tenant sync. `max_removals` is an absolute number, `max_removals_share` a share of the tenant's users."""
+
+    schedule: str
+    group_ids: tuple[str, ...]
+    time_budget: timedelta
+    max_removals: int
+    max_removals_share: float
+    rows_per_second: int
+
+
+@dataclass(frozen=True, slots=True)
+class PkiSettings:
+    signing_backend: str
+    key_vault_url: str | None
+    key_vault_key: str | None
+    software_key_path: Path
+    software_key_passphrase: str | None
+    public_url: str | None
+    denied_group_ids: tuple[str, ...]
+    mail_domains: tuple[str, ...]
+    default_validity_days: int
+    default_key_size: int
+    allowed_types: tuple[str, ...]
+    max_validity_days: Mapping[str, int]
+    allowed_groups: Mapping[str, tuple[str, ...]]
+    min_rsa_key_size: int
+    policy_oids: tuple[str, ...]
+    client_auth_mail: bool
+    code_signing_requires_csr: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of the app. Build it with `Settings.read`."""
+
+    development: bool
+    storage: StorageSettings
+    entra: EntraSettings
+    sync: SyncSettings
+    pki: PkiSettings
+    trust_bundle: Path | None
+    environment: Mapping[str, str]
+    """All of it, for plug-in signing backends that bring settings of their own."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises InvalidSettings, naming everything that is wrong at once."""
+        reader = _Reader(environment)
+        development = reader.development
+        settings = cls(
+            development=development,
+            storage=_storage(reader),
+            entra=_entra(reader),
+            sync=_sync(reader),
+            pki=_pki(reader),
+            trust_bundle=reader.optional_path("REQUESTS_CA_BUNDLE") or reader.optional_path("SSL_CERT_FILE"),
+            environment=dict(environment),
+        )
+        if not development:
+            _refuse_laptop_settings(reader, settings)
+        if reader.problems:
+            raise InvalidSettings(reader.problems)
+        return settings
+
+
+class _Reader:
+    """Reads one setting at a time and remembers what is wrong instead of stopping at the first problem."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: dict[str, str] = {}
+
+    @cached_property
+    def development(self) -> bool:
+        return self._environment.get("AZURE_FUNCTIONS_ENVIRONMENT", "").strip().lower() == "development"
+
+    def problem(self, name: str, sentence: str) -> None:
+        self.problems.setdefault(name, sentence)
+
+    def text(self, name: str) -> str | None:
+        """The value without surrounding white space; None where unset or empty."""
+        return self._environment.get(name, "").strip() or None
+
+    def parsed(self, name: str, parse: Callable[[str], T], default: T, expected: str) -> T:
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            return parse(value)
+        except (ValueError, KeyError):
+            self.problem(name, f"must be {expected}.")
+            return default
+
+    def required(self, name: str, parse: Callable[[str], str], expected: str) -> str:
+        if self.text(name) is None:
+            self.problem(name, f"is required: {expected}.")
+            return ""
+        return self.parsed(name, parse, "", expected)
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        def parse(value: str) -> int:
+            if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+                raise ValueError
+            return int(value)
+
+        return self.parsed(name, parse, default, f"a whole number from {low} to {high}")
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        return self.parsed(name, lambda value: words[value.lower()], default, "true or false")
+
+    def many(self, name: str, parse: Callable[[str], str], expected: str) -> tuple[str, ...]:
+        def split(value: str) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(parse(part.strip()) for part in value.split(",") if part.strip()))
+
+        return self.parsed(name, split, (), f"a comma-separated list of {expected}")
+
+    def optional_path(self, name: str) -> Path | None:
+        value = self.text(name)
+        return Path(value) if value else None
+
+
+def _guid(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+        raise ValueError
+    return str(UUID(value))
+
+
+def _https_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError
+    return value.rstrip("/")
+
+
+def _web_url(value: str) -> str:
+    return _https_url(value.replace("http://", "https://", 1)) and value.rstrip("/")
+
+
+def _storage_url(value: str) -> str:
+    """http only serves emulators; `_refuse_laptop_settings` refuses it elsewhere."""
+    return _web_url(value)
+
+
+def _words(*allowed: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _pattern(pattern: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _storage(read: _Reader) -> StorageSettings:
+    connection_string = read.text("DIRECTORY_STORAGE_CONNECTION_STRING")
+    tables_url = read.parsed("DIRECTORY_TABLES_URL", _storage_url, None, "the URL of the table endpoint")
+    blobs_url = read.parsed("DIRECTORY_BLOBS_URL", _storage_url, None, "the URL of the blob endpoint")
+    if connection_string and (tables_url or blobs_url):
+        read.problem(
+            "DIRECTORY_STORAGE_CONNECTION_STRING", "and DIRECTORY_TABLES_URL/DIRECTORY_BLOBS_URL exclude each other."
+        )
+    if bool(tables_url) != bool(blobs_url):
+        read.problem("DIRECTORY_TABLES_URL", "and DIRECTORY_BLOBS_URL are set together or not at all.")
+    if not connection_string and not tables_url:
+        connection_string = read.text("AzureWebJobsStorage")
+        account = read.text("AzureWebJobsStorage__accountName")
+        if connection_string is None and account:
+            tables_url = f"https://{account}.table.core.windows.net"
+            blobs_url = f"https://{account}.blob.core.windows.net"
+        elif connection_string is None:
+            read.problem(
+                "AzureWebJobsStorage",
+                "is required (or DIRECTORY_STORAGE_CONNECTION_STRING, or DIRECTORY_TABLES_URL with "
+                "DIRECTORY_BLOBS_URL): where the directory is kept. UseDevelopmentStorage=true means Azurite.",
+            )
+    table = read.parsed(
+        "DIRECTORY_TABLE",
+        _pattern(r"[a-z][a-z0-9]{2,62}"),
+        "directory",
+        "3 to 63 lower-case letters and digits, a letter first",
+    )
+    return StorageSettings(connection_string, tables_url, blobs_url, table)
+
+
+def _entra(read: _Reader) -> EntraSettings:
+    tenant_id = read.required("ENTRA_TENANT_ID", _guid, "the tenant's id, a GUID")
+    client_id = read.required("ENTRA_CLIENT_ID", _guid, "the client id of this app's registration, a GUID")
+    cloud = read.parsed("ENTRA_CLOUD", _words(*CLOUDS), "global", "one of " + ", ".join(CLOUDS))
+    secret = read.text("ENTRA_CLIENT_SECRET")
+    certificate = read.optional_path("ENTRA_CLIENT_CERTIFICATE_PATH")
+    chosen = [
+        kind
+        for kind, present in (
+            (CredentialKind.SECRET, secret),
+            (CredentialKind.CERTIFICATE, certificate),
+            (CredentialKind.MANAGED_IDENTITY, read.flag("ENTRA_MANAGED_IDENTITY")),
+        )
+        if present
+    ]
+    if len(chosen) != 1:
+        read.problem(
+            "ENTRA_CLIENT_SECRET",
+            f"exactly one of ENTRA_CLIENT_SECRET, ENTRA_CLIENT_CERTIFICATE_PATH and ENTRA_MANAGED_IDENTITY=true "
+            f"says how to get Graph tokens; {len(chosen)} are set.",
+        )
+    own_audiences = (client_id, f"api://{client_id}")
+    api_audiences = read.many("ENTRA_API_AUDIENCES", str, "audiences") or own_audiences
+    return EntraSettings(
+        tenant_id=tenant_id,
+        client_id=client_id,
+        credential=chosen[0] if chosen else CredentialKind.SECRET,
+        client_secret=secret,
+        client_certificate_path=certificate,
+        cloud=cloud,
+        authority_host=read.parsed(
+            "ENTRA_AUTHORITY_HOST", _https_url, CLOUDS[cloud].authority_host, "an https URL without query"
+        ),
+        graph_base_url=read.parsed(
+            "GRAPH_BASE_URL", _https_url, CLOUDS[cloud].graph_base_url, "an https URL without query"
+        ),
+        api_audiences=api_audiences,
+        validate_audiences=read.many("ENTRA_VALIDATE_AUDIENCES", str, "audiences"),
+        validate_tenants=read.many("ENTRA_VALIDATE_TENANTS", _guid, "tenant ids (GUIDs)"),
+        validate_issuers=read.many("ENTRA_VALIDATE_ISSUERS", _https_url, "https URLs of OpenID issuers"),
+        allowed_clients=read.many("ENTRA_ALLOWED_CLIENTS", _guid, "client ids (GUIDs)"),
+    )
+
+
+def _removal_limit(value: str) -> tuple[int, float]:
+    """`50`, `5%` or both, `50,5%`: the larger of them counts."""
+    count, share = 0, 0.0
+    for part in value.split(","):
+        number = part.strip()
+        if number.endswith("%"):
+            share = float(number[:-1]) / 100
+        else:
+            count = int(number)
+    if count < 0 or not 0 <= share <= 1:
+        raise ValueError
+    return count, share
+
+
+def _sync(read: _Reader) -> SyncSettings:
+    max_removals, share = read.parsed(
+        "ENTRA_SYNC_MAX_REMOVALS", _removal_limit, (50, 0.05), "a number, a percentage, or both as in 50,5%"
+    )
+    return SyncSettings(
+        schedule=read.parsed(
+            "ENTRA_SYNC_SCHEDULE", _ncrontab, DEFAULT_SYNC_SCHEDULE, "an NCRONTAB expression of six fields"
+        ),
+        group_ids=read.many("ENTRA_SYNC_GROUP_IDS", _guid, "group ids (GUIDs)"),
+        time_budget=timedelta(seconds=read.integer("ENTRA_SYNC_TIME_BUDGET_SECONDS", 240, 10, 1500)),
+        max_removals=max_removals,
+        max_removals_share=share,
+        rows_per_second=read.integer("ENTRA_SYNC_ROWS_PER_SECOND", 1500, 1, 1_000_000),
+    )
+
+
+DEFAULT_SYNC_SCHEDULE = "0 */5 * * * *"
+
+
+def sync_schedule(environment: Mapping[str, str] = os.environ) -> str:
+    """The timer's schedule. A wrong one falls back to the default: `Settings.read` reports it, and the app still loads."""
+    return _Reader(environment).parsed("ENTRA_SYNC_SCHEDULE", _ncrontab, DEFAULT_SYNC_SCHEDULE, "")
+
+
+def _ncrontab(value: str) -> str:
+    """Six fields of NCRONTAB (https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer)."""
+    if len(value.split()) != 6 or not re.fullmatch(r"[0-9A-Za-z*/,\- ]+", value):
+        raise ValueError
+    return value
+
+
+def _oid(value: str) -> str:
+    return _pattern(r"[0-2](\.(0|[1-9][0-9]*))+")(value)
+
+
+CERTIFICATE_TYPES = ("client_auth", "email_protection", "code_signing")
+
+
+def _pki(read: _Reader) -> PkiSettings:
+    backend = read.parsed(
+        "CA_SIGNING_BACKEND",
+        _pattern(r"software|key_vault|pkcs11|[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+        "software",
+        "software, key_vault, pkcs11, or package.module:Class of a plug-in",
+    )
+    vault_url = read.parsed("CA_KEY_VAULT_URL", _https_url, None, "the https URL of the vault")
+    vault_key = read.parsed(
+        "CA_KEY_VAULT_KEY", _pattern(r"[0-9A-Za-z-]{1,127}"), None, "a key name: letters, digits and dashes"
+    )
+    if backend == "key_vault":
+        for name, value in (("CA_KEY_VAULT_URL", vault_url), ("CA_KEY_VAULT_KEY", vault_key)):
+            if value is None:
+                read.problem(name, "is required with CA_SIGNING_BACKEND=key_vault.")
+    public_url = read.parsed("PKI_PUBLIC_URL", _web_url, None, "an http URL")
+    if public_url is None and not read.development:
+        read.problem("PKI_PUBLIC_URL", "is required: the http URL under which clients fetch CRLs and CA certificates.")
+    return PkiSettings(
+        signing_backend=backend,
+        key_vault_url=vault_url,
+        key_vault_key=vault_key,
+        software_key_path=read.optional_path("CA_SOFTWARE_KEY_PATH") or Path(".local/ca/issuer.pem"),
+        software_key_passphrase=read.text("CA_SOFTWARE_KEY_PASSPHRASE"),
+        public_url=public_url,
+        denied_group_ids=read.many("PKI_DENIED_GROUP_IDS", _guid, "group ids (GUIDs)"),
+        mail_domains=read.many("PKI_MAIL_DOMAINS", lambda value: value.lower(), "domains"),
+        default_validity_days=read.integer("ENTRA_DEFAULT_CERTIFICATE_VALIDITY_DAYS", 365, 1, MAX_VALIDITY_DAYS),
+        default_key_size=int(
+            read.parsed("ENTRA_DEFAULT_KEY_SIZE", _words(*map(str, KEY_SIZES)), "2048", "2048, 3072 or 4096")
+        ),
+        allowed_types=read.many("PKI_ALLOWED_TYPES", _words(*CERTIFICATE_TYPES), ", ".join(CERTIFICATE_TYPES))
+        or CERTIFICATE_TYPES,
+        max_validity_days={
+            kind: read.integer(f"PKI_MAX_VALIDITY_DAYS_{kind.upper()}", MAX_VALIDITY_DAYS, 1, MAX_VALIDITY_DAYS)
+            for kind in CERTIFICATE_TYPES
+        },
+        allowed_groups={
+            kind: read.many(f"PKI_ALLOWED_GROUP_IDS_{kind.upper()}", _guid, "group ids (GUIDs)")
+            for kind in CERTIFICATE_TYPES
+        },
+        min_rsa_key_size=read.integer("PKI_MIN_RSA_KEY_SIZE", 2048, 2048, 4096),
+        policy_oids=read.many("PKI_POLICY_OIDS", _oid, "object identifiers"),
+        client_auth_mail=read.flag("PKI_CLIENT_AUTH_MAIL"),
+        code_signing_requires_csr=read.flag("PKI_CODE_SIGNING_REQUIRES_CSR"),
+    )
+
+
+def _refuse_laptop_settings(read: _Reader, settings: Settings) -> None:
+    """What serves a laptop must never serve a tenant: software keys, emulators, plain http."""
+    pki, entra, storage = settings.pki, settings.entra, settings.storage
+    if pki.signing_backend == "software" and not read.flag("CA_ALLOW_SOFTWARE_KEY"):
+        read.problem(
+            "CA_SIGNING_BACKEND",
+            "the software key is for laptops: use key_vault, or set CA_ALLOW_SOFTWARE_KEY=true and take the risk.",
+        )
+    known_hosts: Mapping[str, Any] = {
+        "ENTRA_AUTHORITY_HOST": (entra.authority_host, {cloud.authority_host for cloud in CLOUDS.values()}),
+        "GRAPH_BASE_URL": (entra.graph_base_url, {cloud.graph_base_url for cloud in CLOUDS.values()}),
+    }
+    for name, (url, known) in known_hosts.items():
+        if url and url not in known and not url.endswith(".ciamlogin.com"):
+            read.problem(
+                name, f"{urlsplit(url).hostname} is none of Microsoft's hosts: outside Development only those."
+            )
+    connection = (storage.connection_string or "").replace(" ", "").lower()
+    if "usedevelopmentstorage=true" in connection or "devstoreaccount1" in connection:
+        read.problem("AzureWebJobsStorage", "development storage (Azurite) is for laptops only.")
+    elif "protocol=http;" in connection + ";" or any(
+        url and url.startswith("http:") for url in (storage.tables_url, storage.blobs_url)
+    ):
+        read.problem("AzureWebJobsStorage", "storage must be reached over https.")
