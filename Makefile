@@ -1,0 +1,78 @@
+# Everything a developer does. Needs Python 3.11 or newer and make; Node.js and the rest come into .venv by themselves.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough, or the one named by `make PYTHON=/path/to/python ...`.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $$python && break; done)
+
+# Microsoft's worker library. It asks for Python 3.13 and pins its relatives, but runs on 3.11 beside ours.
+RUNTIME := azure-functions-runtime==1.3.0
+
+# A stamp carries the checksum of what was installed from: unchanged files mean nothing to do.
+checksum = $(shell { cat $(1); echo '$(2)'; } | cksum | tr ' ' '-')
+PYTHON_READY := $(VENV)/ready-$(call checksum,requirements.txt requirements-cli.txt requirements-dev.txt,$(RUNTIME))
+AZURITE := local/azurite
+AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/package.json $(AZURITE)/package-lock.json)
+
+# Arguments for pytest, for example `make test ARGS="tests/unit -k ledger"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint format typecheck test demo run bench clean distclean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command text; do \
+		printf '%-18s %s\n' "$$command" "$$text"; done
+
+setup: $(PYTHON_READY) $(AZURITE_READY) ## install everything into .venv and local/azurite
+	@:
+
+lint: setup ## check style and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+format: setup ## put the code into the project's format
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+typecheck: setup ## check types
+	@$(BIN)/mypy --no-error-summary
+
+test: setup lint typecheck ## check style and types, then run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+demo: setup ## see the product do its main job on a laptop's own cloud
+	@$(BIN)/python -m local.demo
+
+run: setup ## start the laptop's cloud and keep it up
+	@$(BIN)/python -m local.run
+
+bench: setup ## run the benchmarks
+	@for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; done
+
+clean: ## remove state, output and caches
+	rm -rf .local demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove what setup installed, too
+	rm -rf $(VENV) $(AZURITE)/node_modules
+
+$(PYTHON_READY):
+	@python="$(PYTHON)"; test -n "$$python" && "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed$${python:+, which $$python is not}. Install it, or name one that you" \
+			"have: make PYTHON=/path/to/python setup" >&2; exit 1; }; \
+	echo 'Installing the Python packages into $(VENV)'; \
+	test -x $(BIN)/python || "$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python $(RUNTIME)
+	@rm -f $(VENV)/ready-*
+	@touch $@
+
+$(AZURITE_READY): | $(PYTHON_READY)
+	@echo 'Installing Azurite into $(AZURITE)/node_modules'
+	@cd $(AZURITE) && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --silent
+	@rm -f $(AZURITE)/node_modules/ready-*
+	@touch $@
