@@ -357,7 +357,7 @@ DEFAULT_SYNC_SCHEDULE = "0 */5 * * * *"
 
 
 def sync_schedule(environment: Mapping[str, str] = os.environ) -> str:
-    """The timer's schedule. A wrong one falls back to the default: `Settings.read` reports it, and the app still loads."""
+    """The timer's schedule. A wrong one gives the default, so that the app loads; `Settings.read` reports it."""
     return _Reader(environment).parsed("ENTRA_SYNC_SCHEDULE", _ncrontab, DEFAULT_SYNC_SCHEDULE, "")
 
 
