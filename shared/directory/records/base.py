@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -99,10 +98,14 @@ def _unpack_guids(packed: Any) -> tuple[str, ...]:
 _Codec = tuple[str, Callable[[Any], Value], Callable[[Any], Any]]
 
 
-@cache
+_CODECS: dict[type[Record], tuple[_Codec, ...]] = {}
+
+
 def _codecs(cls: type[Record]) -> tuple[_Codec, ...]:
-    hints = typing.get_type_hints(cls)
-    return tuple(_codec(f.name, hints[f.name], f.metadata.get("packed") == "guids") for f in fields(cls))
+    if cls not in _CODECS:
+        hints = typing.get_type_hints(cls)
+        _CODECS[cls] = tuple(_codec(f.name, hints[f.name], f.metadata.get("packed") == "guids") for f in fields(cls))
+    return _CODECS[cls]
 
 
 def _codec(name: str, hint: Any, packed: bool) -> _Codec:
