@@ -1,0 +1,287 @@
+"""What the claims of an Entra token must be: two tables of rules, and what is taken from a token that keeps them.
+
+Microsoft's account of the claims: https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from shared.entra.clouds import GRAPH_AUDIENCES
+from shared.entra.issuers import GUID, TokenVersion, canonical_issuer
+from shared.entra.token_errors import TokenError, TokenRejected
+
+LEEWAY = timedelta(seconds=60)
+"""Clocks drift; RFC 7519 4.1.4 allows a small leeway."""
+LONGEST_LIFE = timedelta(hours=29)
+"""Tokens under continuous access evaluation live up to 28 hours
+(https://learn.microsoft.com/entra/identity/conditional-access/concept-continuous-access-evaluation)."""
+LATEST_TIME = 253_402_300_799
+"""The last second of the year 9999, after which no date can be told."""
+
+Claims = Mapping[str, Any]
+
+
+class TokenType(StrEnum):
+    USER = "user"
+    """An access token for a person who signed in (delegated)."""
+    APP = "app"
+    """An access token for a service itself."""
+    ID = "id"
+    """An ID token: says who signed in, authorises nothing."""
+
+    @property
+    def is_access(self) -> bool:
+        return self is not TokenType.ID
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the claims are compared with: one issuer and what is accepted from it. Durations in seconds."""
+
+    issuer: str
+    tenant_id: str
+    version: TokenVersion
+    audiences: frozenset[str]
+    leeway: float = LEEWAY.total_seconds()
+    longest_life: float = LONGEST_LIFE.total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class ValidToken:
+    """The claims of a valid token that others may rely on. Only (`tenant_id`, `object_id`) identifies a user.
+
+    Attributes:
+        issued_at, expires_at: seconds since the epoch, as in the token.
+        roles: app roles granted in the audience's registration.
+        groups: object ids, or what else the registration emits; none where `groups_overage` says there were too many.
+        scopes: delegated permissions, the words of `scp`.
+    """
+
+    subject: str
+    object_id: str
+    tenant_id: str
+    audience: str
+    issuer: str
+    version: TokenVersion
+    token_type: TokenType
+    client_id: str | None
+    user_principal_name: str | None
+    email: str | None
+    name: str | None
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    groups_overage: bool
+    scopes: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRule:
+    """A claim, the check it must pass (claims, what is expected, now in seconds), and the code where it does not."""
+
+    claim: str
+    check: Callable[[Claims, Expected, float], bool]
+    error: TokenError
+
+
+def enforce(rules: tuple[ClaimRule, ...], claims: Claims, expected: Expected, now: float) -> None:
+    """Raises TokenRejected with the error of the first rule that is broken."""
+    for rule in rules:
+        if not rule.check(claims, expected, now):
+            raise TokenRejected(rule.error)
+
+
+def issuer_is_trusted(claims: Claims, expected: Expected, _: float) -> bool:
+    issuer = claims.get("iss")
+    return issuer == expected.issuer or (type(issuer) is str and canonical_issuer(issuer) == expected.issuer)
+
+
+def tenant_is_the_issuers(claims: Claims, expected: Expected, _: float) -> bool:
+    tenant = claims.get("tid")
+    return type(tenant) is str and tenant.lower() == expected.tenant_id
+
+
+def version_is_the_issuers(claims: Claims, expected: Expected, _: float) -> bool:
+    return bool(claims.get("ver") == expected.version)
+
+
+def is_not_for_graph(claims: Claims, *_: object) -> bool:
+    audience = claims.get("aud")
+    return type(audience) is not str or audience not in GRAPH_AUDIENCES
+
+
+def audience_is_accepted(claims: Claims, expected: Expected, _: float) -> bool:
+    """v2 tokens always name the app id; only v1 tokens may name the app id URI."""
+    audience = claims.get("aud")
+    return (
+        type(audience) is str
+        and audience in expected.audiences
+        and (expected.version is TokenVersion.V1 or GUID.fullmatch(audience) is not None)
+    )
+
+
+def times_are_whole_numbers(claims: Claims, *_: object) -> bool:
+    return _is_time(claims.get("exp")) and _is_time(claims.get("iat")) and _is_time(claims.get("nbf", 0))
+
+
+def times_are_in_order(claims: Claims, *_: object) -> bool:
+    return bool(claims["exp"] > claims["iat"] and claims["exp"] > claims.get("nbf", 0))
+
+
+def is_not_expired(claims: Claims, expected: Expected, now: float) -> bool:
+    return bool(now < claims["exp"] + expected.leeway)
+
+
+def is_already_valid(claims: Claims, expected: Expected, now: float) -> bool:
+    latest = now + expected.leeway
+    return bool(claims["iat"] <= latest and claims.get("nbf", 0) <= latest)
+
+
+def life_is_not_too_long(claims: Claims, expected: Expected, _: float) -> bool:
+    iat = claims["iat"]
+    return bool(claims["exp"] - min(iat, claims.get("nbf", iat)) <= expected.longest_life)
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LATEST_TIME  # type(), not isinstance: True is an int too
+
+
+def _is_name(value: object) -> bool:
+    """A string fit to identify something: not empty, no control or direction marks, no lone surrogates, no NUL."""
+    return type(value) is str and value != "" and value.isprintable()
+
+
+def subject_is_a_name(claims: Claims, *_: object) -> bool:
+    return _is_name(claims.get("sub"))
+
+
+def object_id_is_a_guid(claims: Claims, *_: object) -> bool:
+    return _is_guid(claims.get("oid"))
+
+
+def client_is_a_guid(claims: Claims, expected: Expected, _: float) -> bool:
+    client = _client_claim(expected.version)
+    return client not in claims or _is_guid(claims[client])
+
+
+def _is_guid(value: object) -> bool:
+    return type(value) is str and GUID.fullmatch(value) is not None
+
+
+def _client_claim(version: TokenVersion) -> str:
+    return "azp" if version is TokenVersion.V2 else "appid"
+
+
+def is_list_of_names(claim: str) -> Callable[..., bool]:
+    def check(claims: Claims, *_: object) -> bool:
+        names = claims.get(claim, [])
+        try:
+            return type(names) is list and all(names) and "".join(names).isprintable()
+        except TypeError:  # something in it is no string
+            return False
+
+    return check
+
+
+def is_name_if_present(*names: str) -> Callable[..., bool]:
+    def check(claims: Claims, *_: object) -> bool:
+        return all(name not in claims or _is_name(claims[name]) for name in names)
+
+    return check
+
+
+def display_name_is_text(claims: Claims, *_: object) -> bool:
+    """People's names may hold direction marks; only NUL, which ends strings in some readers, is refused."""
+    name = claims.get("name", "")
+    return type(name) is str and "\0" not in name
+
+
+def scopes_are_text(claims: Claims, *_: object) -> bool:
+    scopes = claims.get("scp", "")
+    return type(scopes) is str and scopes.isprintable()
+
+
+def overage_is_an_object(claims: Claims, *_: object) -> bool:
+    return type(claims.get("_claim_names", {})) is dict
+
+
+BEFORE_THE_SIGNATURE: tuple[ClaimRule, ...] = (
+    ClaimRule("iss", issuer_is_trusted, TokenError.WRONG_ISSUER),  # OpenID Connect Core 3.1.3.7 (2)
+    ClaimRule("tid", tenant_is_the_issuers, TokenError.WRONG_TENANT),  # Microsoft: access-tokens#validate-the-issuer
+    ClaimRule("ver", version_is_the_issuers, TokenError.WRONG_VERSION),  # Microsoft: access-token-claims-reference
+    ClaimRule("aud", is_not_for_graph, TokenError.GRAPH_TOKEN),  # Microsoft: access-tokens#validate-tokens
+    ClaimRule("aud", audience_is_accepted, TokenError.WRONG_AUDIENCE),  # RFC 7519 4.1.3
+)
+"""Cheap, and enough to refuse what was never meant for us, before any key is looked for."""
+
+AFTER_THE_SIGNATURE: tuple[ClaimRule, ...] = (
+    ClaimRule("exp, iat, nbf", times_are_whole_numbers, TokenError.MALFORMED_TIMES),  # RFC 7519 2, NumericDate
+    ClaimRule("exp, iat, nbf", times_are_in_order, TokenError.MALFORMED_TIMES),
+    ClaimRule("exp", is_not_expired, TokenError.TOKEN_EXPIRED),  # RFC 7519 4.1.4
+    ClaimRule("nbf, iat", is_already_valid, TokenError.TOKEN_NOT_YET_VALID),  # RFC 7519 4.1.5
+    ClaimRule("exp, iat, nbf", life_is_not_too_long, TokenError.LIFETIME_TOO_LONG),  # RFC 8725 3.8, in spirit
+    ClaimRule("sub", subject_is_a_name, TokenError.MALFORMED_CLAIMS),  # RFC 7519 4.1.2
+    ClaimRule("oid", object_id_is_a_guid, TokenError.MALFORMED_CLAIMS),
+    ClaimRule("azp, appid", client_is_a_guid, TokenError.MALFORMED_CLAIMS),
+    ClaimRule("roles", is_list_of_names("roles"), TokenError.MALFORMED_CLAIMS),
+    ClaimRule("groups", is_list_of_names("groups"), TokenError.MALFORMED_CLAIMS),
+    ClaimRule("scp", scopes_are_text, TokenError.MALFORMED_CLAIMS),
+    ClaimRule("_claim_names", overage_is_an_object, TokenError.MALFORMED_CLAIMS),
+    ClaimRule(
+        "upn, preferred_username, unique_name, email",
+        is_name_if_present("upn", "preferred_username", "unique_name", "email"),
+        TokenError.MALFORMED_CLAIMS,
+    ),
+    ClaimRule("name", display_name_is_text, TokenError.MALFORMED_CLAIMS),
+)
+"""Told only of tokens whose signature is right, so that a forger learns nothing from them."""
+
+
+def valid_token(claims: Claims, expected: Expected) -> ValidToken:
+    """What is taken from claims that passed both tables."""
+    client_id = claims.get(_client_claim(expected.version))
+    return ValidToken(
+        subject=claims["sub"],
+        object_id=claims["oid"].lower(),
+        tenant_id=expected.tenant_id,
+        audience=claims["aud"],
+        issuer=expected.issuer,
+        version=expected.version,
+        token_type=_token_type(claims, client_id),
+        client_id=client_id.lower() if client_id else None,
+        user_principal_name=claims.get("upn") or claims.get("preferred_username") or claims.get("unique_name"),
+        email=claims.get("email"),
+        name=claims.get("name"),
+        roles=tuple(claims.get("roles", ())),
+        groups=tuple(claims.get("groups", ())),
+        groups_overage=_has_groups_overage(claims),
+        scopes=tuple(claims.get("scp", "").split()),
+        issued_at=claims["iat"],
+        expires_at=claims["exp"],
+    )
+
+
+def _token_type(claims: Claims, client_id: str | None) -> TokenType:
+    """Access tokens name the client that asked for them; ID tokens are for their audience itself."""
+    if client_id is None:
+        return TokenType.ID
+    if claims.get("scp"):
+        return TokenType.USER
+    kind = claims.get("idtyp")  # an optional claim; without it, an app is its own subject
+    if kind == "app" or (kind is None and claims["sub"] == claims["oid"]):
+        return TokenType.APP
+    return TokenType.ID
+
+
+def _has_groups_overage(claims: Claims) -> bool:
+    """Too many groups for a token: Entra names a place to fetch them from, which nobody here ever calls
+    (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference#groups-overage-claim)."""
+    return (
+        "groups" in claims.get("_claim_names", ())
+        or claims.get("hasgroups") in (True, "true")
+        or ("groups:src1" in claims)
+    )

@@ -1,0 +1,191 @@
+"""Says whether an Entra token is valid for us, and why not: the order of work is that of docs/tokens.md, cheap first.
+
+The signature is verified by PyJWT's RS256 algorithm object under our own front end. `jwt.decode` costs five times the
+RSA operation and parses leniently; the algorithm object does nothing but `RSAPublicKey.verify` with PKCS #1 v1.5 and
+SHA-256. That is safe because everything `decode` guards is settled before: the algorithm is fixed (never taken from
+the header), the key is an RSA public key of 2048 bits or more from the issuer's own key set (never a string that HMAC
+could use), and the bytes verified are the very bytes parsed.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jwt.algorithms import RSAAlgorithm
+
+from shared.context import Clock, system_clock
+from shared.entra import compact_jws
+from shared.entra.claims import (
+    AFTER_THE_SIGNATURE,
+    BEFORE_THE_SIGNATURE,
+    LEEWAY,
+    LONGEST_LIFE,
+    Expected,
+    ValidToken,
+    enforce,
+    valid_token,
+)
+from shared.entra.clouds import GRAPH_AUDIENCES
+from shared.entra.compact_jws import CompactJws
+from shared.entra.issuers import IssuerSource, canonical_issuer
+from shared.entra.jwk_policy import SigningKey
+from shared.entra.signing_keys import SigningKeyStore
+from shared.entra.token_errors import KeysUnavailable, TokenError, TokenRejected
+from shared.entra.verdict_cache import LONGEST, Verdict, VerdictCache
+from shared.errors import FieldError
+
+log = logging.getLogger("entra_pki.entra.tokens")
+
+RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorPolicy:
+    """Whose tokens, for which audiences, are valid.
+
+    Raises ValueError where that could never be right.
+    """
+
+    issuers: tuple[IssuerSource, ...]
+    audiences: frozenset[str]
+    leeway: timedelta = LEEWAY
+    longest_life: timedelta = LONGEST_LIFE
+
+    def __post_init__(self) -> None:
+        if not self.issuers or not self.audiences or not all(self.audiences):
+            raise ValueError("a validator needs at least one issuer and one audience")
+        if self.audiences & GRAPH_AUDIENCES:
+            raise ValueError("tokens for Microsoft Graph can be validated by Microsoft Graph only")
+        if not timedelta() <= self.leeway <= timedelta(minutes=5) or self.longest_life <= timedelta():
+            raise ValueError("the leeway must be 0 to 5 minutes and the longest life more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class _TrustedIssuer:
+    expected: Expected
+    keys: SigningKeyStore
+
+
+class TokenValidator:
+    """Validates tokens by one policy. Shared by threads.
+
+    Args:
+        stores: gives the signing keys of an issuer, e.g. `SigningKeyStores.of`.
+    """
+
+    def __init__(
+        self,
+        policy: ValidatorPolicy,
+        stores: Callable[[IssuerSource], SigningKeyStore],
+        *,
+        clock: Clock = system_clock,
+        verdicts: VerdictCache | None = None,
+    ) -> None:
+        self.policy = policy
+        self._clock = clock
+        self._verdicts = verdicts if verdicts is not None else VerdictCache()
+        self._trusted: dict[str, _TrustedIssuer] = {}
+        self._undiscovered: list[tuple[IssuerSource, SigningKeyStore]] = []
+        for source in policy.issuers:
+            if source.issuer is not None and source.tenant_id is not None:
+                self._trust(source, stores(source), source.issuer, source.tenant_id)
+            else:
+                self._undiscovered.append((source, stores(source)))
+
+    def validate(self, token: str, *, audience: str | None = None, expected_type: str | None = None) -> ValidToken:
+        """What a valid token says.
+
+        Args:
+            audience: narrows the accepted audiences to this one.
+            expected_type: `access` or `id` refuses the other kind; None takes both.
+
+        Raises:
+            TokenRejected: it is not valid; `error` says why.
+            KeysUnavailable: its issuer's keys cannot be had, so nobody can tell.
+            FieldError: `audience` is none of the configured.
+        """
+        if audience is not None and audience not in self.policy.audiences:
+            raise FieldError("audience", "The selected audience is invalid.")
+        data = compact_jws.encoded(token)
+        fingerprint = hashlib.sha256(data).digest()
+        moment = self._clock()
+        try:
+            valid = self._remembered(fingerprint, moment) or self._examined(data, fingerprint, moment)
+            if audience is not None and valid.audience != audience:
+                raise TokenRejected(TokenError.WRONG_AUDIENCE)
+            if expected_type is not None and valid.token_type.is_access != (expected_type == "access"):
+                raise TokenRejected(TokenError.WRONG_TOKEN_TYPE)
+        except TokenRejected as rejected:
+            log.info("token %s refused: %s", fingerprint.hex()[:12], rejected.error)
+            raise
+        return valid
+
+    def _remembered(self, fingerprint: bytes, moment: datetime) -> ValidToken | None:
+        verdict = self._verdicts.get(fingerprint)
+        if verdict is None:
+            return None
+        if moment.timestamp() < verdict.until and verdict.store.holds(verdict.key, moment):
+            return verdict.token
+        self._verdicts.forget(fingerprint)
+        return None
+
+    def _examined(self, data: bytes, fingerprint: bytes, moment: datetime) -> ValidToken:
+        now = moment.timestamp()
+        jws = compact_jws.parse(data)
+        issuer = self._issuer_of(jws)
+        enforce(BEFORE_THE_SIGNATURE, jws.claims, issuer.expected, now)
+        key = issuer.keys.find(jws.kid)
+        if not _is_signed_by(jws, key):
+            raise TokenRejected(TokenError.WRONG_SIGNATURE)
+        enforce(AFTER_THE_SIGNATURE, jws.claims, issuer.expected, now)
+        valid = valid_token(jws.claims, issuer.expected)
+        until = min(valid.expires_at, now + LONGEST)
+        if now < until:
+            self._verdicts.put(fingerprint, Verdict(valid, until, key, issuer.keys, len(data)))
+        return valid
+
+    def _issuer_of(self, jws: CompactJws) -> _TrustedIssuer:
+        name = jws.claims.get("iss")
+        if type(name) is not str:
+            raise TokenRejected(TokenError.WRONG_ISSUER)
+        issuer = self._trusted.get(name) or self._trusted.get(canonical_issuer(name)) or self._discovered(jws)
+        if issuer is None:
+            raise TokenRejected(TokenError.WRONG_ISSUER)
+        return issuer
+
+    def _discovered(self, jws: CompactJws) -> _TrustedIssuer | None:
+        """Learns the issuers that only discovery knows, once; asked only for tokens that could be from one of them."""
+        name = canonical_issuer(jws.claims["iss"])
+        audience = jws.claims.get("aud")
+        if type(audience) is not str or audience not in self.policy.audiences:
+            return None
+        unavailable: KeysUnavailable | None = None
+        for source, store in self._undiscovered:
+            if source.tenant_id is None or source.tenant_id in name:
+                try:
+                    issuer, tenant_id = store.issuer()
+                except KeysUnavailable as error:
+                    unavailable = error
+                else:
+                    self._trust(source, store, issuer, tenant_id)
+                    self._undiscovered = [other for other in self._undiscovered if other[1] is not store]
+        if name not in self._trusted and unavailable is not None:
+            raise unavailable
+        return self._trusted.get(name)
+
+    def _trust(self, source: IssuerSource, store: SigningKeyStore, issuer: str, tenant_id: str) -> None:
+        expected = Expected(
+            issuer,
+            tenant_id,
+            source.version,
+            self.policy.audiences,
+            self.policy.leeway.total_seconds(),
+            self.policy.longest_life.total_seconds(),
+        )
+        self._trusted.setdefault(issuer, _TrustedIssuer(expected, store))
+
+
+def _is_signed_by(jws: CompactJws, key: SigningKey) -> bool:
+    return len(jws.signature) == key.size and RS256.verify(jws.signing_input, key.public_key, jws.signature)
