@@ -1,0 +1,129 @@
+"""Many GETs in few requests: JSON batching, twenty to a batch, each answer judged and retried on its own.
+
+https://learn.microsoft.com/graph/json-batching
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from shared.context import Deadline
+from shared.entra.graph import GraphClient, error_code, failure
+from shared.entra.graph_errors import GraphReplyInvalid
+from shared.entra.graph_transport import Json, case_insensitive
+from shared.entra.throttle import RETRIED_STATUSES
+
+BATCH_SIZE = 20
+PARALLEL_BATCHES = 4
+"""Batches under way at once, of one call: the waits add up to the slowest, and Graph's bucket does not jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReply:
+    """The answer to one GET of a batch.
+
+    `body` is what a success or an error said, empty where that was no JSON object.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Json
+
+    def json(self, permission: str) -> Json:
+        """The body of a success; raises the same errors as GraphClient.get otherwise."""
+        if self.status == 200:
+            return self.body
+        raise failure(self.status, error_code(self.body), permission)
+
+
+def batch(
+    graph: GraphClient, urls: Sequence[str], deadline: Deadline, *, permission: str, eventual: bool = False
+) -> list[BatchReply]:
+    """GETs all these URLs, relative to Graph's version root (`/users/…`), and answers in their order.
+
+    Replies of 429 and 5xx inside a batch are asked again, only those, until the deadline; the last such reply is
+    returned then. Raises the errors of shared.entra.graph_errors only where a batch as a whole fails.
+    """
+    chunks = [urls[start : start + BATCH_SIZE] for start in range(0, len(urls), BATCH_SIZE)]
+
+    def run(chunk: Sequence[str]) -> list[BatchReply]:
+        return _run_chunk(graph, chunk, deadline, permission, eventual)
+
+    if len(chunks) <= 1:
+        replies = [run(chunk) for chunk in chunks]
+    else:
+        with ThreadPoolExecutor(min(PARALLEL_BATCHES, len(chunks)), thread_name_prefix="graph-batch") as pool:
+            replies = list(pool.map(run, chunks))
+    return [reply for chunk in replies for reply in chunk]
+
+
+def _run_chunk(
+    graph: GraphClient, urls: Sequence[str], deadline: Deadline, permission: str, eventual: bool
+) -> list[BatchReply]:
+    replies: dict[int, BatchReply] = {}
+    pending = list(range(len(urls)))
+    attempt = 0
+    renewed = False
+    while True:
+        attempt += 1
+        answered = _post(graph, {index: urls[index] for index in pending}, deadline, permission, eventual)
+        replies |= answered
+        if not renewed and any(reply.status == 401 for reply in answered.values()):
+            graph.renew_token()
+            renewed = True
+            pending = [index for index, reply in answered.items() if reply.status == 401 or _again(reply)]
+            continue
+        pending = [index for index, reply in answered.items() if _again(reply)]
+        if not pending:
+            break
+        wait = max(graph.retry_wait(replies[index].status, attempt, replies[index].headers) for index in pending)
+        if wait >= deadline.remaining:
+            break
+        graph.pause(wait, deadline, throttled=any(replies[index].status == 429 for index in pending))
+    return [replies[index] for index in range(len(urls))]
+
+
+def _again(reply: BatchReply) -> bool:
+    return reply.status in RETRIED_STATUSES
+
+
+def _post(
+    graph: GraphClient, urls: Mapping[int, str], deadline: Deadline, permission: str, eventual: bool
+) -> dict[int, BatchReply]:
+    extra: Json = {"headers": {"ConsistencyLevel": "eventual"}} if eventual else {}
+    requests = [{"id": str(index), "method": "GET", "url": url, **extra} for index, url in urls.items()]
+    body = json.dumps({"requests": requests}).encode()
+    reply = graph.post(graph.url("/$batch"), body, deadline, permission=permission)
+    answered = _parse(reply, set(urls))
+    graph.note_batched(len(answered), [each.headers for each in answered.values()])
+    return answered
+
+
+def _parse(reply: Json, expected: set[int]) -> dict[int, BatchReply]:
+    """Sub-replies come in any order; each id asked for must be there exactly once."""
+    responses = reply.get("responses")
+    if not isinstance(responses, list):
+        raise GraphReplyInvalid("a batch without responses")
+    answered: dict[int, BatchReply] = {}
+    for response in responses:
+        index, answer = _parse_one(response)
+        if index not in expected or index in answered:
+            raise GraphReplyInvalid("a batch with a foreign or repeated response")
+        answered[index] = answer
+    if len(answered) != len(expected):
+        raise GraphReplyInvalid("a batch with missing responses")
+    return answered
+
+
+def _parse_one(response: object) -> tuple[int, BatchReply]:
+    if not isinstance(response, dict):
+        raise GraphReplyInvalid("a batch response that is not an object")
+    name, status, body = response.get("id"), response.get("status"), response.get("body")
+    if not isinstance(name, str) or not name.isdecimal() or type(status) is not int:
+        raise GraphReplyInvalid("a batch response without id or status")
+    if not isinstance(body, dict):
+        if status == 200:
+            raise GraphReplyInvalid("a batch response without a JSON body")
+        body = {}
+    return int(name), BatchReply(status, case_insensitive(response.get("headers")), body)

@@ -1,0 +1,119 @@
+"""The decisions that write what Entra says about a user into the directory, inside a ledger transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.directory.events import UserObserver
+from shared.directory.records.user import EntraDeletion, ObjectIdLink, User, object_id_key, user_key
+from shared.directory.transaction import Transaction
+from shared.entra.entra_user import EntraUser
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What Entra answered about one live user.
+
+    Attributes:
+        group_ids: all groups, transitive and sorted; None leaves what the record says.
+        asked_at: before the question was sent.
+        touch: note the comparison in `synced_at` even if nothing changed.
+    """
+
+    user: EntraUser
+    group_ids: tuple[str, ...] | None
+    asked_at: datetime
+    touch: bool = True
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A user's record before and after; `before` is None for a new one."""
+
+    before: User | None
+    after: User
+
+    @property
+    def created(self) -> bool:
+        return self.before is None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything but the time of the comparison changed."""
+        return self.before is None or not _same(self.before, self.after)
+
+
+class UserChanges:
+    """Writes sightings and departures; tells the observers in the same transaction.
+
+    Args:
+        scope: object ids of the groups whose members are kept in step; empty means everybody.
+    """
+
+    def __init__(self, observers: Sequence[UserObserver] = (), scope: frozenset[str] = frozenset()) -> None:
+        self._observers = tuple(observers)
+        self._scope = scope
+
+    def in_scope(self, group_ids: Sequence[str]) -> bool:
+        return not self._scope or not self._scope.isdisjoint(group_ids)
+
+    def record_sighting(self, tx: Transaction, sighting: Sighting) -> Recorded:
+        """Creates or updates the user with this object id, also one that had been deleted and is back."""
+        before = find_user(tx, sighting.user.object_id)
+        base = before or self._new(tx, sighting.user)
+        group_ids = base.group_ids if sighting.group_ids is None else sighting.group_ids
+        alive = replace(
+            base, group_ids=group_ids, in_scope=self.in_scope(group_ids), deletion=None, deleted_at=None, purged_at=None
+        )
+        return self._put(tx, before, sighting.user.described(alive), sighting.asked_at, touch=sighting.touch)
+
+    def record_deletion(
+        self, tx: Transaction, object_id: str, deletion: EntraDeletion, asked_at: datetime
+    ) -> Recorded | None:
+        """The user left Entra, for the recycle bin or for good. None if the user was never known here."""
+        before = find_user(tx, object_id)
+        if before is None:
+            return None
+        deleted_at = before.deleted_at or tx.time
+        after = replace(before, is_active=False, deletion=deletion, deleted_at=deleted_at)
+        return self._put(tx, before, after, asked_at, touch=False)
+
+    def record_groups(
+        self, tx: Transaction, object_id: str, group_ids: tuple[str, ...], asked_at: datetime
+    ) -> Recorded | None:
+        """The user's groups changed, and with them perhaps the scope. None if the user is not known here."""
+        before = find_user(tx, object_id)
+        if before is None:
+            return None
+        in_scope = self.in_scope(group_ids)
+        active = before.account_enabled and in_scope and before.deletion is None
+        after = replace(before, group_ids=group_ids, in_scope=in_scope, is_active=active)
+        return self._put(tx, before, after, asked_at, touch=False)
+
+    def _new(self, tx: Transaction, user: EntraUser) -> User:
+        user_id = tx.next_id("user")
+        tx.put(ObjectIdLink(object_id=user.object_id, user_id=user_id))
+        return User(id=user_id, name=user.name, is_active=False, created_at=tx.time, updated_at=tx.time)
+
+    def _put(self, tx: Transaction, before: User | None, after: User, asked_at: datetime, *, touch: bool) -> Recorded:
+        changed = before is None or not _same(before, after)
+        if not changed and not touch:
+            return Recorded(before, after)
+        after = replace(after, synced_at=asked_at)
+        if not changed:
+            tx.put(after)
+            return Recorded(before, after)
+        after = replace(after, updated_at=tx.time)
+        tx.put(after)
+        for observer in self._observers:
+            observer(tx, before, after)
+        return Recorded(before, tx.get(User, after.key) or after)
+
+
+def find_user(tx: Transaction, object_id: str) -> User | None:
+    link = tx.get(ObjectIdLink, object_id_key(object_id))
+    return tx.get(User, user_key(link.user_id)) if link else None
+
+
+def _same(before: User, after: User) -> bool:
+    return replace(after, synced_at=before.synced_at, updated_at=before.updated_at) == before
