@@ -1,0 +1,79 @@
+"""Follows the ledger's log: applies to a replica file what happened since its position."""
+
+import itertools
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from shared.context import Deadline
+from shared.directory.head import Head
+from shared.directory.log import LogChange, LogRow
+from shared.directory.replica.changes import REPLICATED_KINDS, ChangeWriter
+from shared.directory.replica.errors import ReplicaBuilding
+from shared.directory.replica.files import ReplicaFile
+from shared.directory.replica.source import Source
+
+ROWS_A_TRANSACTION = 500
+"""A crash or a deadline loses at most this much of the work; other processes wait at most this long to write."""
+
+
+class HistoryChanged(Exception):
+    """The log is not the one the file was built from: storage was restored, or old log rows were archived."""
+
+
+def follow(file: ReplicaFile, ledger: Source, head: Head, deadline: Deadline) -> None:
+    """Brings the file to `head`, or further where another process has been faster.
+
+    Raises: HistoryChanged; ReplicaBuilding at the deadline, keeping what was applied.
+    """
+    with file.reading() as connection:
+        seq, chain_hash = position(connection)
+    if seq == head.seq and chain_hash != head.last_hash:
+        raise HistoryChanged
+    if seq > head.seq and ledger.head().seq < seq:  # a head read after the file's position cannot be behind it
+        raise HistoryChanged
+    for rows in _chunks(ledger.log(seq, head.seq)) if seq < head.seq else ():
+        if deadline.expired:
+            raise ReplicaBuilding
+        with file.writing() as connection:
+            _apply(connection, rows, ledger)
+
+
+def position(connection: sqlite3.Connection) -> tuple[int, str]:
+    """The seq and the hash of the last log row that is applied."""
+    seq, chain_hash = connection.execute("SELECT seq, hash FROM position").fetchone()
+    return seq, chain_hash
+
+
+def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], ledger: Source) -> None:
+    seq, chain_hash = position(connection)
+    writer = ChangeWriter(connection)
+    for row in rows:
+        if row.seq <= seq:  # another process was faster
+            continue
+        if row.seq != seq + 1 or row.previous_hash != chain_hash:
+            raise HistoryChanged
+        for operation in row.operations:
+            for change in operation.changes:
+                _apply_change(writer, change, ledger)
+        seq, chain_hash = row.seq, row.hash
+    writer.flush()
+    connection.execute("UPDATE position SET seq = ?, hash = ?", (seq, chain_hash))
+
+
+def _apply_change(writer: ChangeWriter, change: LogChange, ledger: Source) -> None:
+    kind = REPLICATED_KINDS.get(change.key.partition("|")[0])
+    if kind is None:
+        return
+    if change.sha256 is None:
+        writer.delete(change.key)
+    elif change.data is not None:
+        writer.put(change.key, change.data)
+    else:  # erased from the log by a purge: what stands in the table now is what the log comes to in the end
+        current = ledger.get(kind, change.key)
+        if current is not None:
+            writer.put(change.key, current.replicated_row())
+
+
+def _chunks(rows: Iterator[LogRow]) -> Iterator[list[LogRow]]:
+    while chunk := list(itertools.islice(rows, ROWS_A_TRANSACTION)):
+        yield chunk

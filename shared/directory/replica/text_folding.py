@@ -1,0 +1,54 @@
+"""What search means by "the same text": case, accents and composition do not count, everything else does.
+
+`fold(term) in fold(text)` is the definition of a match; the index only finds the candidates faster.
+"""
+
+import unicodedata
+
+FIELD_END = "\n"
+"""Ends a field inside a searchable text. `fold` never leaves one in a text, so no term reaches across two fields."""
+
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
+
+_STROKES_AND_LIGATURES = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ŧ": "t", "þ": "th"}
+)
+"""Letters that people type without their stroke or dot, and that Unicode does not take apart."""
+
+
+def fold(text: str) -> str:
+    """The text without case and accents, in composed form (NFC); control characters become spaces.
+
+    `García` → `garcia`, `STRAẞE` → `strasse`, `Łukasz` → `lukasz`, `Ｗｕ` → `wu`; `김` stays one letter
+    however it is composed.
+    Lone surrogates, which no UTF-8 file can hold, become U+FFFD.
+    """
+    if text.isascii():
+        return text.lower().translate(_CONTROLS)
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    bare = "".join(character for character in decomposed if not _is_accent(character))
+    return unicodedata.normalize("NFC", bare).translate(_STROKES_AND_LIGATURES).translate(_CONTROLS)
+
+
+def searchable_text(name: str, user_principal_name: str | None, email: str | None) -> str:
+    """One text with the folded fields, the name first, each followed by FIELD_END, and one more at the end.
+
+    A field that is part of an earlier one adds nothing to find and is left out. The two FIELD_ENDs at the end let every
+    character of every field start a group of three, which is what the index is made of.
+    """
+    fields = [fold(name)]
+    for field in (user_principal_name, email):
+        if field and not any(folded in present for present in fields for folded in (fold(field),)):
+            fields.append(fold(field))
+    return FIELD_END.join(fields) + FIELD_END + FIELD_END
+
+
+def _is_accent(character: str) -> bool:
+    """Whether the character is a mark that a reader may leave out.
+
+    By canonical combining class (Unicode 4.3): overlays; Hebrew, Arabic and Syriac points; marks above and below.
+    Not the marks that make another letter in Indic scripts, Kana, Thai, Lao and Tibetan.
+    """
+    combining_class = unicodedata.combining(character)
+    return combining_class == 1 or 10 <= combining_class <= 36 or 200 <= combining_class <= 240
