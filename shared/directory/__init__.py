@@ -1,1 +1,1 @@
-"""The records and where they live: ledger (Table Storage), state, blobs, replica (SQLite). Knows nothing of Entra or PKI."""
+"""The records and where they live: ledger (Table Storage), state, blobs, replica (SQLite). Free of Entra and PKI."""

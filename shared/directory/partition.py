@@ -1,0 +1,50 @@
+"""One tenant's rows: the table store, bound to a partition and speaking rows instead of entities."""
+
+from collections.abc import Iterator, Sequence
+
+from shared.context import Deadline
+from shared.directory.records.base import Row
+from shared.directory.rows import Entity, check_key, decode_row
+from shared.directory.tables import TableStore
+
+ID_RANGE = 1000
+"""Ids a parallel scan reads at once: one page of the service, as ids are dense."""
+
+
+class Partition:
+    """The rows of one partition key. Raises StorageUnavailable, StorageRefused and MalformedRow all over."""
+
+    def __init__(self, tables: TableStore, name: str) -> None:
+        self.tables = tables
+        self.name = name
+
+    def get(self, key: str, deadline: Deadline | None = None) -> Row | None:
+        check_key(key)
+        entity = self.tables.get(self.name, key, deadline)
+        return None if entity is None else decode_row(entity)
+
+    def get_many(self, keys: Sequence[str], deadline: Deadline | None = None) -> dict[str, Row]:
+        """Parallel point reads; absent rows are left out."""
+        for key in keys:
+            check_key(key)
+        return {key: decode_row(entity) for key, entity in self.tables.get_many(self.name, keys, deadline).items()}
+
+    def scan(self, start: str, end: str, deadline: Deadline | None = None) -> Iterator[tuple[str, Row]]:
+        """(key, row) with start ≤ key < end, ordered."""
+        return _rows(self.tables.query(self.name, start, end, deadline))
+
+    def scan_ids(self, kind: str, last_id: int) -> Iterator[tuple[str, Row]]:
+        """All rows of a kind whose keys are `kind|<10 digits>` with ids up to `last_id`, read in parallel, ordered."""
+        starts = range(0, last_id + 1, ID_RANGE)
+        ranges = [(f"{kind}|{start:010d}", f"{kind}|{start + ID_RANGE:010d}") for start in starts]
+        return _rows(self.tables.query_ranges(self.name, ranges))
+
+
+def prefix_end(prefix: str) -> str:
+    """The first key after all that start with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def _rows(entities: Iterator[Entity]) -> Iterator[tuple[str, Row]]:
+    for entity in entities:
+        yield str(entity["RowKey"]), decode_row(entity)

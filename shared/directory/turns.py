@@ -1,0 +1,73 @@
+"""Turns: how a writer that keeps losing races asks the other processes to wait for it.
+
+A turn is a note in the head, no lock: whoever ignores it only makes its owner lose once more. It ends with its owner's
+commit, or 2 s after it was taken.
+"""
+
+import random
+import time
+import uuid
+from datetime import timedelta
+
+from shared.context import Clock, Deadline
+from shared.directory.errors import LedgerBusy, StateChanged
+from shared.directory.head import HEAD_KEY, StoredHead, Turn, decode_head, empty_head, encode_head
+from shared.directory.partition import Partition
+from shared.directory.rows import encode_row
+
+TURN = timedelta(seconds=2)
+_POLL = 0.03
+"""Seconds between looks at the head while another has the turn."""
+
+
+class Turns:
+    """Reads the head for one writer, respecting and taking turns."""
+
+    def __init__(self, partition: Partition, clock: Clock) -> None:
+        self._partition = partition
+        self._clock = clock
+        self._owner = uuid.uuid4().hex
+        self._seen: tuple[Turn, float] | None = None
+        """Another's turn, and when we first saw it on our monotonic clock: its owner's clock may be wrong."""
+
+    def read(self, deadline: Deadline | None = None) -> StoredHead:
+        """The head as it stands. Raises: StorageUnavailable, StorageRefused, MalformedRow."""
+        entity = self._partition.tables.get(self._partition.name, HEAD_KEY, deadline)
+        return empty_head(self._partition.name) if entity is None else decode_head(entity)
+
+    def wait_and_read(self, take: bool, deadline: Deadline) -> StoredHead:
+        """The head, once nobody else has the turn; with `take`, after noting our own.
+
+        Raises: LedgerBusy when the deadline passes, StorageUnavailable, StorageRefused, MalformedRow.
+        """
+        while not deadline.expired:
+            stored = self.read(deadline)
+            if self._is_anothers(stored.turn):
+                time.sleep(min(_POLL * random.uniform(0.5, 1.5), deadline.remaining))
+            elif not take or self.is_ours(stored):
+                return stored
+            elif taken := self._write(stored, Turn(self._owner, self._clock() + TURN)):
+                return taken
+        raise LedgerBusy
+
+    def is_ours(self, stored: StoredHead) -> bool:
+        return stored.turn is not None and stored.turn.owner == self._owner and self._clock() < stored.turn.until
+
+    def release(self, stored: StoredHead) -> StoredHead | None:
+        """Ends our turn without a commit. None: the head has changed meanwhile."""
+        return self._write(stored, None)
+
+    def _write(self, stored: StoredHead, turn: Turn | None) -> StoredHead | None:
+        properties = encode_row(encode_head(stored.head, turn))
+        try:
+            etag = self._partition.tables.put(self._partition.name, HEAD_KEY, properties, stored.etag or "")
+        except StateChanged:
+            return None
+        return StoredHead(stored.head, etag, turn)
+
+    def _is_anothers(self, turn: Turn | None) -> bool:
+        if turn is None or turn.owner == self._owner or self._clock() >= turn.until:
+            return False
+        if self._seen is None or self._seen[0] != turn:
+            self._seen = (turn, time.monotonic())
+        return time.monotonic() - self._seen[1] < TURN.total_seconds()
