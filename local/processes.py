@@ -3,11 +3,8 @@ their own pid, so that nothing survives the program that started them."""
 
 import contextlib
 import json
-import os
 import queue
-import stat
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -135,32 +132,11 @@ class ChildProcess:
         self._lines.put(None)
 
 
-def json_line(line: str) -> dict[str, Any] | None:
-    """The JSON object that `line` is, or None: how a Python server of the stack announces its address."""
+def announcement(line: str) -> dict[str, Any] | None:
+    """The JSON object that `line` is, or None: how a server of the stack says that it is ready, and where."""
     if not line.startswith("{"):
         return None
     with contextlib.suppress(json.JSONDecodeError):
-        announced = json.loads(line)
-        if isinstance(announced, dict):
-            return announced
+        announced: dict[str, Any] = json.loads(line)
+        return announced
     return None
-
-
-def end_with_parent() -> None:
-    """Ends this process when the program that started it dies without a word: its end of our standard input closes.
-
-    Does nothing when standard input is a terminal or a file.
-    """
-    if sys.stdin is None or not _is_pipe(sys.stdin.fileno()):
-        return
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        os._exit(0)
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
-
-
-def _is_pipe(descriptor: int) -> bool:
-    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
