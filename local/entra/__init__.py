@@ -1,0 +1,1 @@
+"""Entra ID and Microsoft Graph for the laptop: a strict HTTPS emulator that unmodified clients talk to."""

@@ -1,0 +1,1 @@
+"""Microsoft Graph v1.0 as far as users and groups go, as unforgiving as the service."""
