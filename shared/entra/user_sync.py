@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.context import Clock, Context, system_clock
 from shared.directory.events import UserObserver
@@ -129,7 +130,7 @@ class UserSync:
         all_groups = [group for member_of in groups.values() if isinstance(member_of, tuple) for group in member_of]
         news = self._names.news(all_groups)
         naming = naming_requests(news, context)
-        requests = [self._request(sighting, context) for sighting in sightings.values()]
+        requests: list[Request[Any]] = [self._request(sighting, context) for sighting in sightings.values()]
         results = self._ledger.commit_all([*naming, *requests], context.deadline)
         if not any(isinstance(result, AppError) for result in results[: len(naming)]):
             self._names.remember(news)
