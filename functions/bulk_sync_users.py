@@ -2,12 +2,12 @@
 
 import azure.functions as func
 from shared.api.permissions import Permission
-from shared.services import services
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.requests import BulkSyncUsers
 from shared.api.resources import BulkSyncReport
 from shared.api.routes import ENTRA_ID
+from shared.services import services
 
 bp = func.Blueprint()
 

@@ -1,13 +1,13 @@
 """GET /api/v1/entra-id/health: public; details only to callers with credentials."""
 
 import azure.functions as func
-from shared.services import services
 
 from shared.api.endpoint import Call, Reply, endpoint, is_authenticated
 from shared.api.resources import HealthResource
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
 from shared.health import Finding, HealthReport, HealthStatus
+from shared.services import services
 from shared.settings import InvalidSettings
 
 bp = func.Blueprint()

@@ -2,17 +2,19 @@
 
 import azure.functions as func
 from shared.api.permissions import Permission
-from shared.services import services
 
 from shared.api.endpoint import Call, Reply, endpoint
 from shared.api.requests import ListUsers
-from shared.api.resources import UserPage, user_page
+from shared.api.resources import UserPage, listed_users
 from shared.api.routes import ENTRA_ID
+from shared.context import system_clock
+from shared.services import services
 
 bp = func.Blueprint()
 
 
 @endpoint(bp, "GET", f"{ENTRA_ID}/users", permission=Permission.READ, query=ListUsers, reply=UserPage)
 def list_users(call: Call[None, ListUsers]) -> Reply:
-    """The synchronized users with their active certificates, as Laravel's paginator shows them."""
-    return Reply(user_page(services().queries.users(call.query), call.url))
+    """The synchronized users with their active certificates, in the shape of Laravel's paginator."""
+    found = services().reader.users(call.query.as_query(system_clock()), call.context.deadline)
+    return Reply(listed_users(found, call.url, system_clock()))

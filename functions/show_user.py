@@ -2,11 +2,12 @@
 
 import azure.functions as func
 from shared.api.permissions import Permission
-from shared.services import services
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.resources import UserDetail
 from shared.api.routes import ENTRA_ID
+from shared.context import system_clock
+from shared.services import services
 
 bp = func.Blueprint()
 
@@ -14,4 +15,5 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", f"{ENTRA_ID}/users/{{user}}", permission=Permission.READ, reply=UserDetail)
 def show_user(call: Call[None, None]) -> UserDetail:
     """One user by local id, with all local and Entra attributes, groups and certificates."""
-    return UserDetail.of(services().queries.user(call.path("user")))
+    found = services().reader.user(call.path("user"), call.context.deadline)
+    return UserDetail.of(found, system_clock())

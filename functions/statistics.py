@@ -2,11 +2,12 @@
 
 import azure.functions as func
 from shared.api.permissions import Permission
-from shared.services import services
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.resources import StatisticsResource
 from shared.api.routes import ENTRA_ID
+from shared.context import system_clock
+from shared.services import services
 
 bp = func.Blueprint()
 
@@ -14,4 +15,5 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", f"{ENTRA_ID}/statistics", permission=Permission.READ, reply=StatisticsResource)
 def statistics(call: Call[None, None]) -> StatisticsResource:
     """Exact counts of users and certificates, and the last tenant sync."""
-    return StatisticsResource.of(services().queries.statistics())
+    counts = services().reader.statistics(call.context.deadline)
+    return StatisticsResource.of(counts, services().tenant_sync.status(), system_clock())

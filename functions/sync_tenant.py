@@ -1,8 +1,8 @@
 """The timer that keeps the whole tenant in step."""
 
 import azure.functions as func
-from shared.services import services, timer_context
 
+from shared.services import services, timer_context
 from shared.settings import sync_schedule
 
 bp = func.Blueprint()

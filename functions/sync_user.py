@@ -2,17 +2,17 @@
 
 import azure.functions as func
 from shared.api.permissions import Permission
-from shared.services import services
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.requests import SyncUser
-from shared.api.resources import SyncedUser
+from shared.api.resources import SyncedUserResource
 from shared.api.routes import ENTRA_ID
+from shared.services import services
 
 bp = func.Blueprint()
 
 
-@endpoint(bp, "POST", f"{ENTRA_ID}/sync-user", permission=Permission.SYNC, body=SyncUser, reply=SyncedUser)
-def sync_user(call: Call[SyncUser, None]) -> SyncedUser:
+@endpoint(bp, "POST", f"{ENTRA_ID}/sync-user", permission=Permission.SYNC, body=SyncUser, reply=SyncedUserResource)
+def sync_user(call: Call[SyncUser, None]) -> SyncedUserResource:
     """Copies the user with this user principal name from Entra ID, with groups."""
-    return SyncedUser.of(services().user_sync.sync(call.body.user_principal_name, call.context))
+    return SyncedUserResource.of(services().user_sync.sync(call.body.user_principal_name, call.context))

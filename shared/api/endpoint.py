@@ -22,6 +22,7 @@ from shared.api.permissions import Permission
 from shared.api.routes import Route, register_route
 from shared.api.validation import validated
 from shared.context import Actor, ActorKind, Context
+from shared.errors import AppError
 from shared.services import services
 
 log = logging.getLogger("entra_pki.api")
@@ -62,7 +63,17 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call[Any, Any]], BaseModel | Reply]
+@dataclass(frozen=True, slots=True)
+class File:
+    """A reply that is no JSON: a certificate, a CRL."""
+
+    content: bytes
+    media_type: str
+    cache_control: str
+
+
+Result = BaseModel | Reply | File
+Handler = Callable[[Call[Any, Any]], Result]
 Trigger = Callable[[func.HttpRequest], func.HttpResponse]
 
 
@@ -164,7 +175,21 @@ def query_parameters(url: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
-def _response(result: BaseModel | Reply, status: int, request_id: str) -> func.HttpResponse:
+def is_authenticated(req: func.HttpRequest) -> bool:
+    """For public routes that tell more to callers with credentials; whatever is wrong with these, they tell less."""
+    if "authorization" not in req.headers:
+        return False
+    try:
+        _authorised(req, Permission.READ)
+    except AppError:
+        return False
+    return True
+
+
+def _response(result: Result, status: int, request_id: str) -> func.HttpResponse:
+    if isinstance(result, File):
+        headers = {"X-Request-Id": request_id, "Cache-Control": result.cache_control}
+        return func.HttpResponse(result.content, status_code=status, mimetype=result.media_type, headers=headers)
     reply = result if isinstance(result, Reply) else Reply(result, status)
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **reply.headers}
     return func.HttpResponse(

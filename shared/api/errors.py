@@ -39,13 +39,6 @@ class HttpsRequired(AppError):
     status, code = 403, "https_required"
 
 
-class UserNotFound(AppError):
-    status, code = 404, "user_not_found"
-
-    def __init__(self, user: object) -> None:
-        super().__init__(f"There is no user {user}.")
-
-
 def error_reply(error: BaseException, request_id: str, accept: str = "") -> func.HttpResponse:
     """The reply for any error; what is not an AppError is our bug: 500, with nothing but the request id."""
     if not isinstance(error, AppError):

@@ -1,16 +1,19 @@
 """The models of what requests bring: one per function, validated by `shared.api.validation`."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.api.validation import QueryBool, QueryInt, QueryModel, RequestModel, UserPrincipalName, wrong
+from shared.directory.records.certificate import CertificateType as RecordedType
+from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery, EffectiveStatus, UserQuery
+from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
 
 MAX_TOKEN_LENGTH = 200_000
-MAX_SEARCH_LENGTH = 100
 MAX_BULK = 50
 MAX_CSR_LENGTH = 20_000
 MAX_ID = 2**31 - 1
@@ -59,6 +62,19 @@ class ProvisionCertificate(RequestModel):
             raise wrong("cannot be pkcs12 with a CSR: the private key is not here.")
         return chosen
 
+    def as_order(self, *, default_validity_days: int, default_key_size: int) -> Order:
+        """With the settings' defaults for what the request leaves open."""
+        return Order(
+            user_id=self.user_id,
+            certificate_type=RecordedType(self.certificate_type),
+            validity_days=self.validity_days or default_validity_days,
+            key_size=None if self.csr else self.key_size or default_key_size,
+            csr=self.csr,
+            format=KeyFormat(self.format),
+            pkcs12_password=self.pkcs12_password,
+            pkcs12_encryption=Pkcs12Encryption(self.pkcs12_encryption),
+        )
+
 
 class ValidateToken(RequestModel):
     token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_LENGTH)]
@@ -86,9 +102,30 @@ class ListUsers(Paged):
     search: Annotated[str, Field(max_length=MAX_SEARCH_LENGTH)] | None = None
     sort: Literal["id", "name", "synced_at"] = "id"
 
+    def as_query(self, now: datetime) -> UserQuery:
+        since = now - timedelta(hours=self.recently_synced) if self.recently_synced is not None else None
+        return UserQuery(
+            active=self.active,
+            synced_since=since,
+            search=self.search,
+            page=self.page,
+            per_page=self.per_page,
+            sort=self.sort,
+        )
+
 
 class ListCertificates(Paged):
     user: Annotated[QueryInt, Field(ge=1, le=MAX_ID)] | None = None
     status: Literal["pending", "active", "held", "revoked", "expired"] | None = None
     type: CertificateType | None = None
     expiring_within_days: Annotated[QueryInt, Field(ge=1, le=MAX_VALIDITY_DAYS)] | None = None
+
+    def as_query(self) -> CertificateQuery:
+        return CertificateQuery(
+            user_id=self.user,
+            status=EffectiveStatus(self.status) if self.status else None,
+            certificate_type=RecordedType(self.type) if self.type else None,
+            expiring_within=timedelta(days=self.expiring_within_days) if self.expiring_within_days else None,
+            page=self.page,
+            per_page=self.per_page,
+        )

@@ -1,18 +1,35 @@
 """The models of what replies carry. Each says how it is made from the record or result behind it."""
 
-from collections.abc import Iterable, Mapping
+import base64
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.api.pagination import paginated
+from shared.directory.reader import UserList, UserWithCertificates
+from shared.directory.records.certificate import Certificate
 from shared.directory.records.user import Group, User
-from shared.directory.replica.queries import CertificateSummary, UserSummary
+from shared.directory.replica.certificate_listing import effective_status
+from shared.directory.replica.queries import CertificateSummary, Page, UserSummary
+from shared.entra.claims import ValidToken
+from shared.entra.user_sync import SyncedUser, SyncResult
+from shared.errors import AppError
 from shared.health import Finding, HealthReport
+from shared.pki.certificate_view import CertificateView
+from shared.pki.order import Issued
 
 
 class Resource(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+class PageLink(Resource):
+    url: str | None
+    label: str
+    active: bool
 
 
 class GroupResource(Resource):
@@ -48,23 +65,42 @@ class CertificateSummaryResource(Resource):
     revocation_reason: str | None
 
     @classmethod
-    def of(cls, certificate: CertificateSummary) -> Self:
+    def of(cls, certificate: Certificate | CertificateSummary, now: datetime) -> Self:
+        return cls(**cls.members_of(certificate, now))
+
+    @classmethod
+    def members_of(cls, certificate: Certificate | CertificateSummary, now: datetime) -> dict[str, Any]:
+        return {
+            "id": certificate.id,
+            "user_id": certificate.user_id,
+            "certificate_type": certificate.certificate_type,
+            "status": effective_status(certificate.status, certificate.not_after, now),
+            "serial_number": certificate.serial_number,
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "issuer_id": certificate.issuer_id,
+            "not_before": certificate.not_before,
+            "not_after": certificate.not_after,
+            "key_type": certificate.key_type,
+            "key_size": certificate.key_size,
+            "fingerprint_sha256": certificate.fingerprint,
+            "revoked_at": certificate.revoked_at,
+            "revocation_reason": certificate.revocation_reason,
+        }
+
+
+class CertificateResource(CertificateSummaryResource):
+    """A certificate with its bytes."""
+
+    pem: str | None = Field(description="null while pending")
+    chain_pem: str
+    entra_certificate_user_ids: Mapping[str, str]
+
+    @classmethod
+    def with_chain(cls, certificate: Certificate, chain_pem: str, user_ids: Mapping[str, str], now: datetime) -> Self:
+        pem = ssl.DER_cert_to_PEM_cert(certificate.der) if certificate.der else None
         return cls(
-            id=certificate.id,
-            user_id=certificate.user_id,
-            certificate_type=certificate.certificate_type,
-            status=certificate.effective_status,
-            serial_number=certificate.serial_number,
-            subject=certificate.subject,
-            issuer=certificate.issuer,
-            issuer_id=certificate.issuer_id,
-            not_before=certificate.not_before,
-            not_after=certificate.not_after,
-            key_type=certificate.key_type,
-            key_size=certificate.key_size,
-            fingerprint_sha256=certificate.fingerprint,
-            revoked_at=certificate.revoked_at,
-            revocation_reason=certificate.revocation_reason,
+            **cls.members_of(certificate, now), pem=pem, chain_pem=chain_pem, entra_certificate_user_ids=user_ids
         )
 
 
@@ -146,18 +182,194 @@ class UserAttributes(UserResource):
     certificates: list[CertificateSummaryResource]
 
     @classmethod
-    def with_certificates(cls, user: User, groups: Iterable[Group], certificates: Iterable[CertificateSummary]) -> Self:
+    def with_certificates(
+        cls, user: User, groups: Iterable[Group], certificates: Iterable[CertificateSummary], now: datetime
+    ) -> Self:
         own = set(UserAttributes.model_fields) - set(UserResource.model_fields) - {"certificates"}
         return cls(
             **cls.members_of(user),
             **{name: getattr(user, name) for name in own},
             entra_groups=GroupResource.all_of(user.group_ids, groups),
-            certificates=[CertificateSummaryResource.of(each) for each in certificates],
+            certificates=[CertificateSummaryResource.of(each, now) for each in certificates],
         )
 
 
 class UserDetail(Resource):
     user: UserAttributes
+
+    @classmethod
+    def of(cls, found: UserWithCertificates, now: datetime) -> Self:
+        return cls(user=UserAttributes.with_certificates(found.user, found.groups, found.certificates, now))
+
+
+class Paginator(Resource):
+    """Laravel's LengthAwarePaginator."""
+
+    current_page: int
+    first_page_url: str
+    from_: int | None = Field(alias="from")
+    last_page: int
+    last_page_url: str
+    links: list[PageLink]
+    next_page_url: str | None
+    path: str
+    per_page: int
+    prev_page_url: str | None
+    to: int | None
+    total: int
+
+
+class UserPage(Paginator):
+    data: list[ListedUser]
+
+
+class CertificatePage(Paginator):
+    data: list[CertificateSummaryResource]
+
+
+class CertificateDetail(Resource):
+    certificate: CertificateResource
+
+    @classmethod
+    def of(cls, found: CertificateView, now: datetime) -> Self:
+        return cls(certificate=CertificateResource.with_chain(found.certificate, found.chain_pem, found.user_ids, now))
+
+
+def listed_users(found: UserList, url: str, now: datetime) -> dict[str, Any]:
+    """A UserPage as JSON members; `url` is the request's."""
+    items = [ListedUser.of(user, found.certificates.get(user.id, ()), now) for user in found.page.items]
+    return paginated(items, total=found.page.total, page=found.page.page, per_page=found.page.per_page, url=url)
+
+
+def listed_certificates(page: Page[CertificateSummary], url: str, now: datetime) -> dict[str, Any]:
+    """A CertificatePage as JSON members."""
+    items = [CertificateSummaryResource.of(certificate, now) for certificate in page.items]
+    return paginated(items, total=page.total, page=page.page, per_page=page.per_page, url=url)
+
+
+class SyncedUserResource(Resource):
+    """`created`: whether this user was unknown here before."""
+
+    created: bool
+    user: UserResource
+
+    @classmethod
+    def of(cls, synced: SyncedUser) -> Self:
+        return cls(created=synced.created, user=UserResource.of(synced.user, synced.groups))
+
+
+class SyncFailure(Resource):
+    code: str
+    message: str
+
+
+class SyncResultResource(Resource):
+    user_principal_name: str
+    success: bool
+    created: bool | None = None
+    user: UserResource | None = None
+    error: SyncFailure | None = None
+
+    @classmethod
+    def of(cls, result: SyncResult) -> Self:
+        outcome = result.outcome
+        if isinstance(outcome, AppError):
+            failure = SyncFailure(code=outcome.code, message=outcome.message)
+            return cls(user_principal_name=result.user_principal_name, success=False, error=failure)
+        synced = SyncedUserResource.of(outcome)
+        return cls(
+            user_principal_name=result.user_principal_name, success=True, created=synced.created, user=synced.user
+        )
+
+
+class ProvisionedCertificate(Resource):
+    """The private key, where it was made here, is in this reply only."""
+
+    certificate: CertificateResource
+    user: UserSummaryResource
+    private_key: str | None = Field(default=None, description="PKCS#8 PEM; encrypted if a password was given")
+    pkcs12: str | None = Field(default=None, description="base64")
+    pkcs12_password: str | None = Field(default=None, description="only where it was made here")
+    private_key_available: bool
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, issued: Issued, now: datetime) -> Self:
+        return cls(
+            certificate=CertificateResource.with_chain(issued.certificate, issued.chain_pem, issued.user_ids, now),
+            user=UserSummaryResource(**UserSummaryResource.members_of(issued.user)),
+            private_key=issued.private_key_pem,
+            pkcs12=base64.b64encode(issued.pkcs12).decode() if issued.pkcs12 else None,
+            pkcs12_password=issued.pkcs12_password,
+            private_key_available=bool(issued.private_key_pem or issued.pkcs12),
+            warnings=issued.warnings,
+        )
+
+
+class BulkSyncSummary(Resource):
+    total: int
+    successful: int
+    failed: int
+
+
+class BulkSyncReport(Resource):
+    """One result for each name asked for, in the order of the request."""
+
+    summary: BulkSyncSummary
+    results: list[SyncResultResource]
+
+    @classmethod
+    def of(cls, results: Sequence[SyncResult]) -> Self:
+        resources = [SyncResultResource.of(result) for result in results]
+        successful = sum(resource.success for resource in resources)
+        summary = BulkSyncSummary(total=len(resources), successful=successful, failed=len(resources) - successful)
+        return cls(summary=summary, results=resources)
+
+
+class TokenPayload(Resource):
+    """What a valid token says. Only `tid` and `oid` together identify somebody."""
+
+    sub: str
+    upn: str | None
+    email: str | None
+    name: str | None
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    exp: int
+    iat: int
+    oid: str
+    tid: str
+    aud: str
+    iss: str
+    app_id: str | None
+    token_type: str = Field(description="user, app or id")
+    groups_overage: bool
+
+
+class TokenVerdict(Resource):
+    valid: Literal[True] = True
+    payload: TokenPayload
+
+    @classmethod
+    def of(cls, token: ValidToken) -> Self:
+        payload = TokenPayload(
+            sub=token.subject,
+            upn=token.user_principal_name,
+            email=token.email,
+            name=token.name,
+            roles=token.roles,
+            groups=token.groups,
+            exp=token.expires_at,
+            iat=token.issued_at,
+            oid=token.object_id,
+            tid=token.tenant_id,
+            aud=token.audience,
+            iss=token.issuer,
+            app_id=token.client_id,
+            token_type=token.token_type,
+            groups_overage=token.groups_overage,
+        )
+        return cls(payload=payload)
 
 
 class FindingResource(Resource):
@@ -189,3 +401,48 @@ class HealthResource(Resource):
             name: FindingResource.of(finding, with_reasons=with_reasons) for name, finding in report.checks.items()
         }
         return cls(status=report.status, checks=checks, checked_at=report.checked_at)
+
+
+class UserCounts(Resource):
+    total: int
+    active: int
+    inactive: int
+    deleted: int
+    synced_last_24h: int
+    guests: int
+
+
+class CertificateCounts(Resource):
+    total: int
+    active: int
+    revoked: int
+    expired: int
+    pending: int
+    expiring_30_days: int
+    by_type: Mapping[str, int]
+    revoked_by_reason: Mapping[str, int]
+
+
+class LastRun(Resource):
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    mode: str
+    created: int
+    updated: int
+    deactivated: int
+    unchanged: int
+    failed: int
+
+
+class SyncCounts(Resource):
+    last_run: LastRun | None
+    last_success_at: datetime | None
+    in_progress: bool
+
+
+class StatisticsResource(Resource):
+    users: UserCounts
+    certificates: CertificateCounts
+    sync: SyncCounts
+    generated_at: datetime

@@ -10,6 +10,7 @@ from shared.api.permissions import Permission
 
 ROUTE_PREFIX = "api"  # host.json, extensions.http.routePrefix: the Functions host's default
 ENTRA_ID = "v1/entra-id"
+PKI = "v1/pki"  # these URLs are in certificates: they never change
 
 
 @dataclass(frozen=True, slots=True)

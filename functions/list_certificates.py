@@ -1,0 +1,27 @@
+"""GET /api/v1/entra-id/certificates: the users' certificates, filtered, page by page."""
+
+import azure.functions as func
+from shared.api.permissions import Permission
+
+from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.requests import ListCertificates
+from shared.api.resources import CertificatePage, listed_certificates
+from shared.api.routes import ENTRA_ID
+from shared.context import system_clock
+from shared.services import services
+
+bp = func.Blueprint()
+
+
+@endpoint(
+    bp,
+    "GET",
+    f"{ENTRA_ID}/certificates",
+    permission=Permission.READ,
+    query=ListCertificates,
+    reply=CertificatePage,
+)
+def list_certificates(call: Call[None, ListCertificates]) -> Reply:
+    """Certificates by user, status, type or days to their end, in the shape of Laravel's paginator."""
+    found = services().reader.certificates(call.query.as_query(), call.context.deadline)
+    return Reply(listed_certificates(found, call.url, system_clock()))

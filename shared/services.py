@@ -1,0 +1,277 @@
+"""The composition root: every object of the app is built here, once per process, on first use.
+
+Nothing is imported before something needs it: a cold start pays only for what its first request uses.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from shared.context import Actor, ActorKind, Context, Deadline
+from shared.settings import CredentialKind, Settings
+from shared.trust import refuse_laptop_root
+
+if TYPE_CHECKING:
+    from shared.api.api_tokens import ApiTokens
+    from shared.api.authentication import Authenticator
+    from shared.directory.ledger import Ledger
+    from shared.directory.reader import DirectoryReader
+    from shared.directory.replica import Replica
+    from shared.directory.state import StateStore
+    from shared.directory.tables import TableStore
+    from shared.entra.credentials import EntraCredentials, Proof
+    from shared.entra.graph import GraphClient
+    from shared.entra.signing_keys import SigningKeyStores
+    from shared.entra.tenant_sync import TenantSync
+    from shared.entra.token_validator import TokenValidator
+    from shared.entra.user_sync import UserSync
+    from shared.health import HealthMonitor
+    from shared.pki.authority import Authority
+    from shared.pki.certificate_view import CertificateViews
+    from shared.pki.issuance import Issuance
+    from shared.pki.policy import IssuancePolicy
+    from shared.pki.signing.base import SigningBackend
+
+T = TypeVar("T")
+
+
+class built_once(Generic[T]):  # noqa: N801  (used as a decorator)
+    """A cached property that two threads never build twice; functools' own has no lock since Python 3.12."""
+
+    def __init__(self, build: Callable[[Any], T]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, services: "Services", owner: type) -> T:
+        with services.building:
+            if self._name not in services.__dict__:
+                services.__dict__[self._name] = self._build(services)
+            return cast(T, services.__dict__[self._name])
+
+
+class Services:
+    """All objects of one configuration. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.building = threading.RLock()
+
+    # --- Directory ---
+
+    @built_once
+    def tables(self) -> "TableStore":
+        from shared.directory.tables import TableStore
+
+        storage = self.settings.storage
+        if storage.connection_string:
+            return TableStore.from_connection_string(storage.connection_string, storage.table)
+        from azure.identity import DefaultAzureCredential
+
+        return TableStore.from_endpoint(str(storage.tables_url), storage.table, DefaultAzureCredential())
+
+    @built_once
+    def ledger(self) -> "Ledger":
+        from shared.directory.ledger import Ledger
+
+        return Ledger(self.tables, self.settings.entra.tenant_id)
+
+    @built_once
+    def state(self) -> "StateStore":
+        from shared.directory.state import StateStore
+
+        return StateStore(self.tables, self.settings.entra.tenant_id)
+
+    @built_once
+    def replica(self) -> "Replica":
+        from shared.directory.replica import Replica
+
+        folder = Path(tempfile.gettempdir()) / "entra-pki-replica"
+        return Replica(self.ledger, folder, self.settings.entra.tenant_id)
+
+    @built_once
+    def reader(self) -> "DirectoryReader":
+        from shared.directory.reader import DirectoryReader
+
+        return DirectoryReader(self.ledger, self.replica, lambda: self.tenant_sync.status().round_started_at)
+
+    # --- Entra ---
+
+    @built_once
+    def credentials(self) -> "EntraCredentials":
+        from shared.entra.credentials import EntraCredentials
+
+        entra = self.settings.entra
+        graph = urlsplit(entra.graph_base_url)
+        return EntraCredentials(
+            authority_host=entra.authority_host,
+            tenant_id=entra.tenant_id,
+            client_id=entra.client_id,
+            graph_host=f"{graph.scheme}://{graph.netloc}",
+            proof=self._proof(),
+            known_authority=not self.settings.development,
+        )
+
+    def _proof(self) -> "Proof":
+        from shared.entra.credentials import ClientCertificate, ClientSecret, ManagedIdentity
+
+        entra = self.settings.entra
+        if entra.credential is CredentialKind.SECRET:
+            return ClientSecret(str(entra.client_secret))
+        if entra.credential is CredentialKind.CERTIFICATE:
+            return ClientCertificate(Path(str(entra.client_certificate_path)))
+        return ManagedIdentity()
+
+    @built_once
+    def graph(self) -> "GraphClient":
+        """For calls that somebody waits for."""
+        from shared.entra.graph import GraphClient
+
+        return GraphClient(self.settings.entra.graph_base_url, self.credentials.graph_token)
+
+    @built_once
+    def background_graph(self) -> "GraphClient":
+        """For the timer: Graph serves it last when there is not enough for all."""
+        from shared.entra.graph import GraphClient
+
+        return GraphClient(self.settings.entra.graph_base_url, self.credentials.graph_token, priority="low")
+
+    @built_once
+    def user_sync(self) -> "UserSync":
+        from shared.entra.user_sync import UserSync
+
+        return UserSync(self.ledger, self.graph, scope=frozenset(self.settings.sync.group_ids))
+
+    @built_once
+    def tenant_sync(self) -> "TenantSync":
+        from shared.entra.signing_keys import SigningKeyStores
+    from shared.entra.tenant_sync import TenantSync
+
+        return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync)
+
+    @built_once
+    def signing_keys(self) -> "SigningKeyStores":
+        import requests
+
+        from shared.entra.signing_keys import SigningKeyStores
+
+        return SigningKeyStores(requests.Session(), state=self.state)
+
+    @built_once
+    def token_validator(self) -> "TokenValidator":
+        """What `validate-token` calls valid: this API's own audiences and whatever else is configured."""
+        from shared.entra.issuers import issuer_by_discovery, issuers_of_tenant
+        from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+
+        entra = self.settings.entra
+        tenants = dict.fromkeys((entra.tenant_id, *entra.validate_tenants))
+        of_tenants = [source for tenant in tenants for source in issuers_of_tenant(entra.authority_host, tenant)]
+        custom = [issuer_by_discovery(issuer) for issuer in entra.validate_issuers]
+        policy = ValidatorPolicy(
+            issuers=(*of_tenants, *custom),
+            audiences=frozenset((*entra.api_audiences, *entra.validate_audiences)),
+        )
+        return TokenValidator(policy, self.signing_keys.of)
+
+    @built_once
+    def authenticator(self) -> "Authenticator":
+        """Who may call this API: tokens of the own tenant for this app's own audiences, and API tokens."""
+        from shared.api.authentication import Authenticator
+        from shared.entra.issuers import issuers_of_tenant
+        from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+
+        entra = self.settings.entra
+        policy = ValidatorPolicy(
+            issuers=issuers_of_tenant(entra.authority_host, entra.tenant_id), audiences=frozenset(entra.api_audiences)
+        )
+        validator = TokenValidator(policy, self.signing_keys.of)
+        return Authenticator(validator, self.api_tokens, frozenset(entra.allowed_clients))
+
+    @built_once
+    def api_tokens(self) -> "ApiTokens":
+        from shared.api.api_tokens import ApiTokens
+
+        return ApiTokens(self.ledger, self.state)
+
+    # --- PKI ---
+
+    @built_once
+    def signing_backend(self) -> "SigningBackend":
+        from shared.pki.signing.loader import load_backend
+
+        return load_backend(self.settings.pki.signing_backend, self.settings.environment)
+
+    @built_once
+    def authority(self) -> "Authority":
+        from shared.pki.authority import Authority
+
+        return Authority(self.ledger, self.signing_backend, self.settings.pki.signing_backend)
+
+    @built_once
+    def issuance_policy(self) -> "IssuancePolicy":
+        from shared.directory.records.certificate import CertificateType
+        from shared.pki.policy import IssuancePolicy
+
+        pki = self.settings.pki
+        return IssuancePolicy(
+            allowed_types=frozenset(map(CertificateType, pki.allowed_types)),
+            max_validity_days={CertificateType(name): days for name, days in pki.max_validity_days.items()},
+            allowed_group_ids={CertificateType(name): frozenset(ids) for name, ids in pki.allowed_groups.items()},
+            denied_group_ids=frozenset(pki.denied_group_ids),
+            min_rsa_bits=pki.min_rsa_key_size,
+            mail_domains=frozenset(pki.mail_domains),
+            policy_oids=pki.policy_oids,
+            public_url=pki.public_url,
+            client_auth_mail=pki.client_auth_mail,
+            code_signing_requires_csr=pki.code_signing_requires_csr,
+        )
+
+    @built_once
+    def issuance(self) -> "Issuance":
+        from shared.pki.issuance import Issuance
+
+        return Issuance(self.ledger, self.authority, self.issuance_policy)
+
+    @built_once
+    def certificate_views(self) -> "CertificateViews":
+        from shared.pki.certificate_view import CertificateViews
+
+        return CertificateViews(self.ledger, self.authority)
+
+    # --- Operations ---
+
+    @built_once
+    def health(self) -> "HealthMonitor":
+        from shared.health import HealthMonitor
+        from shared.health_probes import probes
+
+        return HealthMonitor(probes(self))
+
+
+_lock = threading.Lock()
+_services: Services | None = None
+
+
+def services() -> Services:
+    """The services of this process. Raises InvalidSettings, each time anew, until the settings are right."""
+    global _services
+    if _services is None:
+        with _lock:
+            if _services is None:
+                settings = Settings.read()
+                if not settings.development:
+                    refuse_laptop_root(settings.trust_bundle)
+                _services = Services(settings)
+    return _services
+
+
+def timer_context(function: str, budget: timedelta) -> Context:
+    """An operation that a timer starts; `budget` is how long it may take."""
+    return Context(Actor(ActorKind.TIMER, function), f"timer-{uuid4()}", Deadline.after(budget))
