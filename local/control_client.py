@@ -30,3 +30,14 @@ class ControlClient:
 
     def close(self) -> None:
         self._pool.clear()
+
+
+class TenantCalls:
+    """Base of what is controlled tenant by tenant: adds the tenant's id to each call."""
+
+    def __init__(self, client: ControlClient, tenant_id: str) -> None:
+        self._client = client
+        self.id = tenant_id
+
+    def _call(self, verb: str, **arguments: Any) -> Any:
+        return self._client.call(verb, tenant=self.id, **arguments)

@@ -249,8 +249,8 @@ class Directory:
 
     def _release_upn(self, entry: Entry, unless: str | None = None) -> None:
         folded = entry.properties["userPrincipalName"].casefold()
-        if unless is None or folded != unless.casefold():
-            self._upns.pop(folded, None)
+        if self._upns.get(folded) == entry.id and (unless is None or folded != unless.casefold()):
+            del self._upns[folded]
 
 
 def timestamp(moment: datetime) -> str:

@@ -37,8 +37,11 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
+        ids = [group["id"] for group in document["groups"]]
         users = {
-            user["id"]: SnapshotUser(user["id"], user["state"], user["properties"], frozenset(user["groups"]))
+            user["id"]: SnapshotUser(
+                user["id"], user["state"], user["properties"], frozenset(ids[number] for number in user["groups"])
+            )
             for user in document["users"]
         }
         groups = {
