@@ -151,8 +151,7 @@ class Services:
 
     @built_once
     def tenant_sync(self) -> "TenantSync":
-        from shared.entra.signing_keys import SigningKeyStores
-    from shared.entra.tenant_sync import TenantSync
+        from shared.entra.tenant_sync import TenantSync
 
         return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync)
 
