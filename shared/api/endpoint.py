@@ -51,7 +51,7 @@ class Call(Generic[B, Q]):
         return str(self.request.route_params[name])
 
     def header(self, name: str) -> str | None:
-        return self.request.headers.get(name)
+        return cast("str | None", self.request.headers.get(name))
 
 
 @dataclass(frozen=True, slots=True)
