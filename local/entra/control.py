@@ -6,20 +6,21 @@ with EntraEmulator.start() as entra:
     tenant.arm(faults.throttled(inside_batch=True, times=2))
 """
 
+import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from local.control_client import ControlClient
-from local.emulator_process import EmulatorProcess
 from local.entra.bulk import BulkLoad
 from local.entra.directory_control import DirectoryObject, Ref, new_user
 from local.entra.tenant_control import Tenant, Traffic
 from local.entra.tenant_snapshot import Snapshot, SnapshotGroup, SnapshotUser
 from local.entra.token_control import App
+from local.processes import ChildProcess, announcement
 
 __all__ = [
     "App",
@@ -41,21 +42,32 @@ GRAPH_PERMISSIONS = ("User.Read.All", "GroupMember.Read.All")
 class EntraEmulator:
     """The emulator as a child process. `url`: its address; `ca_path`: the root to trust (REQUESTS_CA_BUNDLE)."""
 
-    def __init__(self, process: EmulatorProcess, folder: tempfile.TemporaryDirectory[str] | None) -> None:
+    def __init__(
+        self, process: ChildProcess, ready: dict[str, Any], folder: tempfile.TemporaryDirectory[str] | None
+    ) -> None:
         self._process, self._folder = process, folder
-        self.url: str = process.ready["url"]
-        self.ca_path = Path(process.ready["ca_path"])
-        self.ca_bundle_path = Path(process.ready["ca_bundle_path"])
-        self.tls_folder = Path(process.ready["tls_dir"])
-        self._client = ControlClient(self.url, self.ca_path, process.ready["control_key"])
+        self.url: str = ready["url"]
+        self.ca_path = Path(ready["ca_path"])
+        self.ca_bundle_path = Path(ready["ca_bundle_path"])
+        self.tls_folder = Path(ready["tls_dir"])
+        self._client = ControlClient(self.url, self.ca_path, ready["control_key"])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @classmethod
     def start(cls, state_folder: Path | None = None, port: int = 0) -> Self:
         """Starts it; its TLS files go under `state_folder`, or a temporary folder that is removed at the end."""
         folder = tempfile.TemporaryDirectory(prefix="entra-emulator-") if state_folder is None else None
         state = state_folder or Path(folder.name if folder else "")
-        process = EmulatorProcess("local.entra", ["--port", str(port), "--state-dir", str(state.resolve())])
-        return cls(process, folder)
+        arguments = ["--port", str(port), "--state-dir", str(state.resolve()), "--until-stdin-closes"]
+        process = ChildProcess("the Entra emulator", [sys.executable, "-m", "local.entra", *arguments])
+        try:
+            return cls(process, process.wait_for(announcement), folder)
+        except Exception:
+            process.stop()
+            raise
 
     def stop(self) -> None:
         self._client.close()
