@@ -57,6 +57,8 @@ class Pending:
     """Row keys to read before deciding: hints, and what the last attempt read or wrote."""
     result: Committed[Any] | None = None
     error: BaseException | None = None
+    alone: bool = False
+    """To be sent in a transaction of its own, after one that it was in was refused as wrong."""
     _in_flight: bool = False
     _settled: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)

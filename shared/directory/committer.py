@@ -6,18 +6,13 @@ and the INSERT of the next log row. Everything else here is about speed, fairnes
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from shared.context import Clock, Deadline
 from shared.directory.batch import Batch, build_batch
 from shared.directory.commit_queue import Committed, Pending
-from shared.directory.errors import (
-    MalformedRow,
-    OutcomeUnknown,
-    StorageRefused,
-    StorageUnavailable,
-)
+from shared.directory.errors import MalformedRow, OutcomeUnknown, StorageRefused, StorageUnavailable
 from shared.directory.head import HEAD_KEY, Head, StoredHead
 from shared.directory.log import LogRow, decode_log_row, log_key
 from shared.directory.partition import Partition
@@ -31,12 +26,14 @@ RACES_BEFORE_TURN = 2
 _CONFLICT = frozenset({404, 409, 412})
 
 
-class _Seen(Enum):
-    """What stands where our log row should."""
+class _Fate(Enum):
+    """What became of a transaction, as far as the table tells."""
 
-    OURS = auto()
-    ANOTHERS = auto()
-    NOTHING = auto()
+    APPLIED = auto()
+    LOST = auto()
+    """Another commit stands where its log row should; it can never be applied."""
+    OPEN = auto()
+    """Not applied yet."""
     UNREADABLE = auto()
 
 
@@ -48,12 +45,12 @@ class Committer:
         self._clock = clock
         self._turns = Turns(partition, clock)
         self._known_seq = 0
-        """The highest seq known to be in the log: no head may be behind it."""
+        """The highest seq seen so far: no head may be behind it."""
         self._cached: StoredHead | None = None
         """The head after our own last commit. It may be stale: then its ETag is, and the commit that asserts it fails.
         Rows are always read after it was current, so the argument in `Snapshot` holds for a cached head as well."""
 
-    def commit_some(self, open_requests: Callable[[], list[Pending]]) -> None:
+    def commit_some(self, open_requests: Callable[[], Sequence[Pending]]) -> None:
         """One transaction with as many of the open requests, in order, as fit; settles at least the first of them."""
         lost = 0
         while requests := open_requests():
@@ -68,17 +65,18 @@ class Committer:
                 return
             if settled:
                 return
-            self._cached = None
             lost += 1
 
     def _head(self, lost: int, deadline: Deadline) -> StoredHead:
-        stored = self._cached or self._turns.wait_and_read(lost >= RACES_BEFORE_TURN, deadline)
+        stored = self._turns.wait_and_read(lost >= RACES_BEFORE_TURN, deadline, self._cached)
+        self._cached = None
         if stored.head.seq < self._known_seq:
-            raise MalformedRow(HEAD_KEY, f"it is behind {log_key(self._known_seq)}, which is in the log")
+            raise MalformedRow(HEAD_KEY, f"it is behind {log_key(self._known_seq)}, which was committed")
+        self._known_seq = stored.head.seq
         return stored
 
-    def _decide(self, stored: StoredHead, requests: list[Pending], deadline: Deadline) -> Plan:
-        candidates = requests[:MAX_ROWS]
+    def _decide(self, stored: StoredHead, requests: Sequence[Pending], deadline: Deadline) -> Plan:
+        candidates = requests[:1] if requests[0].alone else requests[:MAX_ROWS]
         snapshot = Snapshot(self._partition, stored.head.next_ids, deadline)
         snapshot.load(sorted(set[str]().union(*(pending.wanted for pending in candidates))))
         plan = Plan(stored, snapshot, max(self._clock(), stored.head.time), self._partition.name)
@@ -91,47 +89,47 @@ class Committer:
         """Answers refusals and "nothing to do", unless they rest on rows of two different states."""
         current = self._turns.read(deadline)
         if current.etag != plan.stored.etag:
+            self._cached = current
             return False
         self._cached = self._turns.release(current) if self._turns.is_ours(current) else current
-        self._answer(plan, current.head)
+        _answer(plan, current.head)
         return True
 
     def _commit(self, plan: Plan, deadline: Deadline) -> bool:
-        """Sends the plan's transaction and answers its requests. False: it lost a race and was not applied."""
+        """Sends the plan's transaction and answers its requests. False: all are to be decided again."""
         pendings = [decision.pending for decision in plan.decisions]
+        taken_off = [pending.take_off() for pending in pendings]
         applied = False
         try:
-            taken_off = [pending.take_off() for pending in pendings]
             if all(taken_off):
                 log = plan.log_row(uuid.uuid4().hex)
-                tables = self._partition.tables
-                operations = plan.operations(log)
-                batch = build_batch(tables.url, tables.table, self._partition.name, operations, log.commit_id)
-                applied = self._send(batch, log, plan.stored.after(log), deadline)
+                applied = self._send(self._batch(plan, log), log, plan.stored.after(log), deadline)
         except OutcomeUnknown as error:
-            self._cached = None
             for pending in pendings:
                 pending.settle(error=error)
             return True
+        except StorageRefused:
+            if len(pendings) == 1:
+                raise
+            for pending in pendings:  # one of them is at fault: the others must not pay for it
+                pending.alone = True
         finally:
             for pending in pendings:
                 pending.land()
         if applied:
-            self._known_seq = plan.stored.head.seq + 1
-            self._answer(plan, plan.stored.after(log))
+            _answer(plan, plan.stored.after(log))
         return applied
 
-    def _answer(self, plan: Plan, head: Head) -> None:
-        for decision in plan.decisions:
-            result = None if decision.error else Committed(decision.value, head.seq, head.time)
-            decision.pending.settle(result, decision.error)
+    def _batch(self, plan: Plan, log: LogRow) -> Batch:
+        tables = self._partition.tables
+        return build_batch(tables.url, tables.table, self._partition.name, plan.operations(log), log.commit_id)
 
     def _send(self, batch: Batch, log: LogRow, head: Head, deadline: Deadline) -> bool:
         """Sends the transaction until it is known to be applied (True) or known never to be (False).
 
-        Never trusts an answer other than success: a transaction that was applied and answered by an error, or sent
-        twice on the way, conflicts with itself. What counts is the log row. Where there is none, the transaction may
-        still land, so the identical bytes go out again: of all copies, at most one can insert that row.
+        Trusts no answer but success: a transaction that was applied and answered by an error, or sent twice on the
+        way, conflicts with itself. What counts is the log. While our row is not there the transaction may still land,
+        so the identical bytes go out again: of all copies, one at most can insert that row.
 
         Raises: OutcomeUnknown at the deadline; StorageRefused.
         """
@@ -142,25 +140,43 @@ class Committer:
             if reply is not None and reply.status == 202:
                 self._cached = StoredHead(head, reply.etags[0]) if reply.etags[0] else None
                 return True
-            self._cached = None
-            seen = self._look(log, deadline)
-            if seen in (_Seen.OURS, _Seen.ANOTHERS):
-                self._known_seq = log.seq
-                return seen is _Seen.OURS
-            if reply is not None and reply.status in _CONFLICT and seen is _Seen.NOTHING:
-                # Looked at after the conflict: the head has left the ETag that every copy asserts, and ETags do not
-                # come back, or the conflict is with a row of that very state. Either way no copy can land any more.
+            fate = self._fate(log, deadline)
+            if fate in (_Fate.APPLIED, _Fate.LOST):
+                return fate is _Fate.APPLIED
+            if reply is not None and reply.status in _CONFLICT and fate is _Fate.OPEN:
+                # Looked at after the conflict. Either the head has left the ETag that every copy asserts, and ETags do
+                # not come back; or it conflicts with a row of the very state it asserts. No copy can land any more.
+                self._check_log_end(log, deadline)
                 return False
             if reply is not None and reply.status not in _CONFLICT and attempt == 1:
-                raise StorageRefused(f"The storage service refused the transaction with {reply.status}.")
+                raise StorageRefused(f"The storage service refused a transaction with status {reply.status}.")
             time.sleep(min(backoff(attempt), deadline.remaining))
         raise OutcomeUnknown
 
-    def _look(self, log: LogRow, deadline: Deadline) -> _Seen:
+    def _fate(self, log: LogRow, deadline: Deadline) -> _Fate:
+        """Usually one read tells: the head has the hash of the last log row, and a hash covers the commit id."""
         try:
+            current = self._turns.read(deadline)
+            self._cached = current
+            if current.head.seq < log.seq:
+                return _Fate.OPEN
+            if current.head.seq == log.seq:
+                return _Fate.APPLIED if current.head.last_hash == log.hash else _Fate.LOST
             row = self._partition.get(log.key, deadline)
-            if row is None:
-                return _Seen.NOTHING
-            return _Seen.OURS if decode_log_row(log.key, row).commit_id == log.commit_id else _Seen.ANOTHERS
         except (StorageUnavailable, StorageRefused):
-            return _Seen.UNREADABLE
+            self._cached = None
+            return _Fate.UNREADABLE
+        if row is None:
+            raise MalformedRow(log.key, "the log row is missing")
+        return _Fate.APPLIED if decode_log_row(log.key, row).commit_id == log.commit_id else _Fate.LOST
+
+    def _check_log_end(self, log: LogRow, deadline: Deadline) -> None:
+        """Tells a lost race from a log row that nobody committed, which would make every commit fail for ever."""
+        if self._partition.get(log.key, deadline) is not None and self._turns.read(deadline).head.seq < log.seq:
+            raise MalformedRow(log.key, "the log row stands beyond the head")
+
+
+def _answer(plan: Plan, head: Head) -> None:
+    for decision in plan.decisions:
+        result = None if decision.error else Committed(decision.value, head.seq, head.time)
+        decision.pending.settle(result, decision.error)

@@ -82,12 +82,11 @@ class Ledger:
     def scan(self, kind: type[R], *, start: str | None = None, end: str | None = None) -> Iterator[R]:
         """The records of a kind with start ≤ key < end, ordered by key; not a snapshot of one moment.
 
-        A whole kind whose ids come from `Transaction.next_id(KIND)` is read in parallel.
+        A whole kind whose keys are ids (`Record.SEQUENCE`) is read in parallel.
         """
         prefix = f"{kind.KIND}|"
-        next_id = self.head().next_ids.get(kind.KIND) if start is None and end is None else None
-        if next_id is not None:
-            rows = self._partition.scan_ids(kind.KIND, next_id - 1)
+        if kind.SEQUENCE and start is None and end is None:
+            rows = self._partition.scan_ids(kind.KIND, self.head().next_ids.get(kind.SEQUENCE, 1) - 1)
         else:
             rows = self._partition.scan(start or prefix, end or prefix_end(prefix))
         for _, row in rows:

@@ -119,7 +119,8 @@ class TableStore:
 
         `deadline` holds for each page. Raises: StorageUnavailable, StorageRefused.
         """
-        condition = f"PartitionKey eq '{partition}' and RowKey ge '{start}' and RowKey lt '{end}'"
+        names = (name.replace("'", "''") for name in (partition, start, end))
+        condition = "PartitionKey eq '{}' and RowKey ge '{}' and RowKey lt '{}'".format(*names)
         query = {"$filter": condition, "$top": str(min(limit or PAGE, PAGE))}
         continuation: dict[str, str] = {}
         while True:

@@ -13,7 +13,7 @@ from shared.context import Deadline
 from shared.directory.log import LogChange, changed
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import Record, Row
-from shared.directory.rows import check_key
+from shared.directory.rows import Entity, check_key, decode_row
 
 R = TypeVar("R", bound=Record)
 
@@ -30,6 +30,8 @@ class Snapshot:
         self._partition = partition
         self._deadline = deadline
         self._rows: dict[str, Row | None] = {}
+        self._entities: dict[str, Entity] = {}
+        """Read but not decoded: a malformed row concerns only the request that looks at it."""
         self._asked: set[str] = set()
         self._scanned: set[str] = set()
 
@@ -37,15 +39,18 @@ class Snapshot:
         """Reads the rows not yet known, in parallel."""
         missing = [key for key in dict.fromkeys(keys) if not self.knows(key)]
         if missing:
-            found = self._partition.get_many(missing, self._deadline)
-            self._rows.update({key: found.get(key) for key in missing})
+            self._entities.update(self._partition.get_entities(missing, self._deadline))
+            self._rows.update({key: None for key in missing if key not in self._entities})
             self._asked.update(missing)
 
     def knows(self, key: str) -> bool:
-        return key in self._rows or any(key.startswith(prefix) for prefix in self._scanned)
+        return key in self._rows or key in self._entities or any(map(key.startswith, self._scanned))
 
     def row(self, key: str) -> Row | None:
         self.load((key,))
+        if key in self._entities:
+            self._rows[key] = decode_row(self._entities[key])
+            del self._entities[key]
         return self._rows.get(key)
 
     def scan(self, prefix: str) -> dict[str, Row]:

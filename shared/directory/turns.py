@@ -35,13 +35,14 @@ class Turns:
         entity = self._partition.tables.get(self._partition.name, HEAD_KEY, deadline)
         return empty_head(self._partition.name) if entity is None else decode_head(entity)
 
-    def wait_and_read(self, take: bool, deadline: Deadline) -> StoredHead:
-        """The head, once nobody else has the turn; with `take`, after noting our own.
+    def wait_and_read(self, take: bool, deadline: Deadline, known: StoredHead | None) -> StoredHead:
+        """The head (`known` or read), once nobody else has the turn; with `take`, after noting our own.
 
         Raises: LedgerBusy when the deadline passes, StorageUnavailable, StorageRefused, MalformedRow.
         """
         while not deadline.expired:
-            stored = self.read(deadline)
+            stored = known or self.read(deadline)
+            known = None
             if self._is_anothers(stored.turn):
                 time.sleep(min(_POLL * random.uniform(0.5, 1.5), deadline.remaining))
             elif not take or self.is_ours(stored):

@@ -23,6 +23,7 @@ class User(Record):
     """
 
     KIND: ClassVar[str] = "user"
+    SEQUENCE: ClassVar[str | None] = "user"
     REPLICATED: ClassVar[tuple[str, ...]] = (
         "id",
         "object_id",
