@@ -69,6 +69,7 @@ class Certificate(Record):
     """One certificate. Inserted as `pending` before anything is signed; what was signed is always one of these."""
 
     KIND: ClassVar[str] = "cert"
+    SEQUENCE: ClassVar[str | None] = "certificate"
     REPLICATED: ClassVar[tuple[str, ...]] = (
         "id",
         "kind",
@@ -160,6 +161,20 @@ class Certificate(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PendingCertificate(Record):
+    """Finds the reservations that nobody has confirmed yet: `pending|<certificate>`. Gone with the `pending` status."""
+
+    KIND: ClassVar[str] = "pending"
+
+    certificate_id: int
+    created_at: datetime
+
+    @property
+    def key(self) -> str:
+        return pending_certificate_key(self.certificate_id)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserCertificate(Record):
     """Finds the certificates of a user: `ucert|<user>|<certificate>`."""
 
@@ -190,7 +205,7 @@ class SerialNumber(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CertifiedKey(Record):
-    """Whose a public key is, from its first certificate on. Nobody else gets it certified; nobody at all once it leaked."""
+    """Whose a public key is, from its first certificate on: nobody else gets it certified."""
 
     KIND: ClassVar[str] = "key"
 
@@ -207,6 +222,10 @@ class CertifiedKey(Record):
 
 def certificate_key(certificate_id: int) -> str:
     return f"cert|{certificate_id:010d}"
+
+
+def pending_certificate_key(certificate_id: int) -> str:
+    return f"pending|{certificate_id:010d}"
 
 
 def user_certificates_prefix(user_id: int) -> str:
