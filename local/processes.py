@@ -28,8 +28,8 @@ class ChildFailed(RuntimeError):
 class ChildProcess:
     """A running program whose output goes line by line to a log file and to whoever waits for a line.
 
-    The child's standard input is a pipe that nobody writes to: it closes when this process dies in whatever way, and
-    the programs of the stack end themselves then.
+    The child's standard input is a pipe: it closes when this process dies in whatever way, and the programs of the
+    stack end themselves then.
     """
 
     def __init__(
@@ -90,6 +90,12 @@ class ChildProcess:
             found = match(line)
             if found is not None:
                 return found
+
+    def send(self, line: str) -> None:
+        """Writes a line to the child's standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def terminate(self) -> None:
         """Asks the child to end (SIGTERM); does not wait for it."""

@@ -28,6 +28,7 @@ SETTINGS = {
         "PYTHON_THREADPOOL_THREAD_COUNT": "4",
         "FROM_FILE": "file",
         "FROM_BOTH": "file",
+        "WITH_WRAPPED": "yes",
     },
 }
 
