@@ -1,4 +1,4 @@
-"""What every test may ask for: a real Azurite, a ledger of its own on it."""
+"""What every test may ask for: a real Azurite, a ledger of its own on it, the Entra emulator."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.azurite.azurite import Azurite
+from local.entra.control import EntraEmulator
 
 if TYPE_CHECKING:
     from shared.directory.ledger import Ledger
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 def azurite() -> Iterator[Azurite]:
     """Microsoft's storage emulator, in memory, on free ports; one for the whole run."""
     with Azurite.start() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def entra() -> Iterator[EntraEmulator]:
+    """The Entra and Graph emulator, over HTTPS on a free port; tests keep apart by tenant."""
+    with EntraEmulator.start() as running:
         yield running
 
 
