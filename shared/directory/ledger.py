@@ -48,6 +48,11 @@ class Ledger:
     def tenant_id(self) -> str:
         return self._partition.name
 
+    @property
+    def partition(self) -> Partition:
+        """The rows behind the ledger, for the audit. Whoever writes them bypasses the log."""
+        return self._partition
+
     def commit(self, request: Request[T], deadline: Deadline) -> Committed[T]:
         """Decides and commits one request, perhaps together with those of other threads.
 

@@ -71,6 +71,19 @@ def decode_row(entity: Entity) -> dict[str, Value]:
     return _joined(key, row, chunked) if chunked else row
 
 
+def checked_row(entity: Entity) -> dict[str, Value]:
+    """As `decode_row`, but also raises MalformedRow where the same row would be written in another way."""
+    row = decode_row(entity)
+    wire = {name: value for name, value in entity.items() if name not in _SYSTEM and not name.startswith("odata.")}
+    try:
+        same = encode_row(row) == wire
+    except (ValueError, UnstorableValue) as error:
+        raise MalformedRow(str(entity["RowKey"]), str(error)) from error
+    if not same:
+        raise MalformedRow(str(entity["RowKey"]), "its properties are not written as this app writes them")
+    return row
+
+
 def stored_size(key: str, row: Row) -> int:
     """Bytes that the service counts for the entity, against its limit of 1 MiB.
 

@@ -112,16 +112,15 @@ class TableStore:
             found = list(self._pool.map(lambda key: self.get(partition, key, deadline), keys))
         return {key: entity for key, entity in zip(keys, found, strict=True) if entity is not None}
 
-    def query(
-        self, partition: str, start: str, end: str, deadline: Deadline | None = None, *, limit: int | None = None
-    ) -> Iterator[Entity]:
+    def query(self, partition: str, start: str, end: str | None, deadline: Deadline | None = None) -> Iterator[Entity]:
         """The entities with start ≤ RowKey < end, in order; each page is read when the one before it is used up.
 
         `deadline` holds for each page. Raises: StorageUnavailable, StorageRefused.
         """
-        names = (name.replace("'", "''") for name in (partition, start, end))
-        condition = "PartitionKey eq '{}' and RowKey ge '{}' and RowKey lt '{}'".format(*names)
-        query = {"$filter": condition, "$top": str(min(limit or PAGE, PAGE))}
+        condition = f"PartitionKey eq {_literal(partition)} and RowKey ge {_literal(start)}"
+        if end is not None:
+            condition += f" and RowKey lt {_literal(end)}"
+        query = {"$filter": condition, "$top": str(PAGE)}
         continuation: dict[str, str] = {}
         while True:
             reply = self._retried(
@@ -131,7 +130,7 @@ class TableStore:
                 raise _refused(reply)
             yield from json.loads(reply.body)["value"]
             continuation = _continuation(reply.headers)
-            if not continuation or limit:
+            if not continuation:
                 return
 
     def query_ranges(self, partition: str, ranges: Sequence[tuple[str, str]], parallel: int = 8) -> Iterator[Entity]:
@@ -268,6 +267,10 @@ def _options() -> dict[str, Any]:
         "retry_total": 0,  # a commit that was applied and answered by a 500 must not be sent again behind our back
         "logging_enable": False,
     }
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _continuation(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""`manage.py audit`: reads the log of all changes and checks that nobody altered it or the records."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from shared.cli.console import emit, json_option, progress
+from shared.directory.records.base import format_time
+
+if TYPE_CHECKING:
+    from shared.directory.audit import AuditReport
+    from shared.directory.log import LogOperation, LogRow
+
+_SHOWN_KEYS = 3
+
+
+@click.group()
+def command() -> None:
+    """List and verify the log of all changes."""
+
+
+@command.command("list")
+@click.option("--key", help="Only changes of this record, or of all whose key starts so if it ends in `|`.")
+@click.option("--action", help="Only this action, for example user.synced.")
+@click.option("--actor", help="Only changes by this actor: its id or its name.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only log rows after this number.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The latest so many.")
+@json_option
+def list_changes(key: str | None, action: str | None, actor: str | None, after: int, limit: int, as_json: bool) -> None:
+    """Who did what to which record, and when; oldest first."""
+    from shared.services import services
+
+    latest: deque[tuple[LogRow, LogOperation]] = deque(maxlen=limit)
+    with progress("Reading the log") as advance:
+        for row in services().ledger.log(after):
+            latest.extend((row, operation) for operation in row.operations if _matches(operation, key, action, actor))
+            advance(1)
+    emit([_plain(row, operation) for row, operation in latest], as_json, lambda: _table(iter(latest)))
+
+
+@command.command("verify")
+@json_option
+@click.pass_context
+def verify_log(context: click.Context, as_json: bool) -> None:
+    """Check the hash chain, and every record against the log. Exit code 1: something is altered, added or missing."""
+    from shared.directory.audit import verify
+    from shared.services import services
+
+    with progress("Checking log and records") as advance:
+        report = verify(services().ledger.partition, progress=advance)
+    emit(asdict(report), as_json, lambda: _verdict(report))
+    if not report.is_clean:
+        context.exit(1)
+
+
+def _matches(operation: "LogOperation", key: str | None, action: str | None, actor: str | None) -> bool:
+    if action is not None and operation.action != action:
+        return False
+    if actor is not None and actor not in (operation.actor.id, operation.actor.name):
+        return False
+    if key is None:
+        return True
+    if key.endswith("|"):
+        return any(change.key.startswith(key) for change in operation.changes)
+    return any(change.key == key for change in operation.changes)
+
+
+def _plain(row: "LogRow", operation: "LogOperation") -> dict[str, Any]:
+    return {
+        "seq": row.seq,
+        "time": format_time(row.time),
+        "action": operation.action,
+        "actor": asdict(operation.actor),
+        "request_id": operation.request_id,
+        "changes": [{"key": change.key, "sha256": change.sha256} for change in operation.changes],
+    }
+
+
+def _table(entries: "Iterator[tuple[LogRow, LogOperation]]") -> Table:
+    table = Table("Seq", "Time (UTC)", "Action", "Actor", "Records", "Request")
+    for row, operation in entries:
+        keys = [("−" if change.sha256 is None else "") + change.key for change in operation.changes]
+        more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
+        actor = f"{operation.actor.kind} {operation.actor.name or operation.actor.id}"
+        records = "\n".join(keys[:_SHOWN_KEYS]) + more
+        time = f"{row.time:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(row.seq), time, operation.action, actor, records, operation.request_id)
+    return table
+
+
+def _verdict(report: "AuditReport") -> str:
+    checked = f"{report.log_rows} log rows and {report.records} records checked, up to log row {report.seq}"
+    if report.is_clean:
+        return f"[green]Intact[/green]: {checked}."
+    more = "\nThere is more; only the first are listed." if report.truncated else ""
+    lines = "\n".join(f"  {escape(f'{finding.key}: {finding.problem}')}" for finding in report.findings)
+    return f"[red]Not intact[/red]: {checked}.\n{lines}{more}"

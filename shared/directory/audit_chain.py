@@ -1,0 +1,142 @@
+"""The audit's walk along the log: every row in place, unaltered, and following the one before it."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.directory.errors import MalformedRow
+from shared.directory.head import BEGINNING
+from shared.directory.log import LOG_PREFIX, LogChange, LogRow, decode_log_row, genesis_hash, log_key
+from shared.directory.partition import Partition, prefix_end
+from shared.directory.records.base import row_sha256
+from shared.directory.rows import Entity, checked_row
+
+_LOG_KEY = re.compile(r"log\|[0-9]{16}")
+
+Report = Callable[[str, str], None]
+"""Called with a row key and what is wrong with that row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """What the last log row that names a record says of it; `sha256` None: deleted."""
+
+    sha256: str | None
+    seq: int
+
+
+class Mentions:
+    """The last mention of each record. In a temporary SQLite database, as a ledger may name millions."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # SQLite's own temporary file: spills to disk, vanishes when closed
+        self._database.execute(
+            "CREATE TABLE mention (key TEXT PRIMARY KEY, sha256 TEXT, seq INTEGER, seen INTEGER) WITHOUT ROWID"
+        )
+
+    def note(self, key: str, mention: Mention) -> None:
+        self._database.execute(
+            "INSERT INTO mention VALUES (?, ?, ?, 0)"
+            " ON CONFLICT (key) DO UPDATE SET sha256 = excluded.sha256, seq = excluded.seq",
+            (key, mention.sha256, mention.seq),
+        )
+
+    def of(self, key: str) -> Mention | None:
+        found = self._database.execute("SELECT sha256, seq FROM mention WHERE key = ?", (key,)).fetchone()
+        return Mention(*found) if found else None
+
+    def tick(self, key: str) -> None:
+        """The record was met in the table."""
+        self._database.execute("UPDATE mention SET seen = 1 WHERE key = ?", (key,))
+
+    def unticked(self) -> list[str]:
+        """The records that the log says are there and that were not met."""
+        rows = self._database.execute("SELECT key FROM mention WHERE sha256 IS NOT NULL AND NOT seen ORDER BY key")
+        return [key for (key,) in rows]
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class ChainWalk:
+    """Walks the log from its beginning, as often as asked to where it ends now."""
+
+    def __init__(
+        self, partition: Partition, anchors: Iterable[tuple[int, str]], mentions: Mentions, report: Report
+    ) -> None:
+        self.rows = 0
+        self.last: LogRow | None = None
+        """The last row met that could be read."""
+        self._partition = partition
+        self._anchors = dict(anchors)
+        self._mentions = mentions
+        self._report = report
+        self._expected = 1
+        self._previous_hash: str | None = genesis_hash(partition.name)
+        """None after a gap or an unreadable row: nothing to compare with."""
+        self._time: datetime = BEGINNING
+
+    @property
+    def last_seq(self) -> int:
+        """Of the last row that stands in the table, readable or not."""
+        return self._expected - 1
+
+    def go_on(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Checks the rows that were added since."""
+        start = log_key(self._expected) if self.rows else LOG_PREFIX
+        for entity in self._partition.tables.query(self._partition.name, start, prefix_end(LOG_PREFIX)):
+            key = str(entity["RowKey"])
+            if _LOG_KEY.fullmatch(key) and int(key.removeprefix(LOG_PREFIX)) >= self._expected:
+                self._step(int(key.removeprefix(LOG_PREFIX)), entity)
+                self.rows += 1
+                progress(1)
+            else:
+                self._report(key, "not a log row: this app gives no row such a key")
+
+    def check_anchors(self) -> None:
+        """Reports the anchors that no log row was compared with."""
+        for seq in sorted(self._anchors):
+            self._report(log_key(seq), "the log row is missing: its hash was signed")
+
+    def _step(self, seq: int, entity: Entity) -> None:
+        key = log_key(seq)
+        if seq > self._expected:
+            last = f" and all up to {log_key(seq - 1)}" if seq > self._expected + 1 else ""
+            self._report(log_key(self._expected), f"the log row is missing{last}")
+            self._previous_hash = None
+        self._expected = seq + 1
+        anchor = self._anchors.pop(seq, None)
+        try:
+            log = decode_log_row(key, checked_row(entity))
+        except MalformedRow as error:
+            self._report(key, error.problem)
+            self._previous_hash = None
+            return
+        if anchor not in (None, log.hash):
+            self._report(key, "its hash is not the one that was signed")
+        self._check_links(log)
+        for operation in log.operations:
+            for change in operation.changes:
+                self._check_change(log, change)
+                self._mentions.note(change.key, Mention(change.sha256, seq))
+        self.last, self._previous_hash, self._time = log, log.hash, log.time
+
+    def _check_links(self, log: LogRow) -> None:
+        if log.computed_hash() != log.hash:
+            self._report(log.key, "altered: its hash is not that of its content")
+        if self._previous_hash not in (None, log.previous_hash):
+            culprit = log_key(log.seq - 1) if log.seq > 1 else log.key
+            self._report(culprit, f"altered or exchanged: {log.key} follows a row with another hash")
+        if log.time < self._time:
+            self._report(log.key, "it is older than the row before it")
+        before = self.last.next_ids if self.last else {}
+        if any(log.next_ids.get(name, 1) < value for name, value in before.items()):
+            self._report(log.key, "its next ids are lower than those before: ids were given twice")
+
+    def _check_change(self, log: LogRow, change: LogChange) -> None:
+        if change.data is None and change.data_sha256 is not None:
+            self._report(log.key, f"altered: the data of {change.key} are missing")
+        if change.data is not None and row_sha256(change.data) != change.data_sha256:
+            self._report(log.key, f"altered: the data of {change.key} do not match their hash")
