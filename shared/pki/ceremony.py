@@ -84,19 +84,15 @@ class Ceremony:
 
         Active at once if no other issuer is, else published. Raises CeremonyRefused.
         """
-        try:
-            certificates = x509.load_pem_x509_certificates(pem)
-        except ValueError as error:
-            raise CeremonyRefused("The file does not hold certificates in PEM.") from error
-        issuer, certificate = self._requested_among(certificates)
-        now = self._clock()
-        check_issuer_certificate(certificate, now)
-        parents = ordered_chain(certificate, certificates)
-        check_chain(parents, now)
+        issuer, (certificate, *parents) = self._brought_back(pem)
         pem_of = [parent.public_bytes(serialization.Encoding.PEM).decode() for parent in parents]
         return self._publish(
             replace(_certified(issuer, certificate), parents_pem="".join(pem_of)), "issuer.imported", context
         )
+
+    def chain_of(self, pem: bytes) -> tuple[x509.Certificate, ...]:
+        """What `import_certificate` would import: the issuer, then those above it. Raises CeremonyRefused."""
+        return self._brought_back(pem)[1]
 
     def activate(self, wanted: str, context: Context) -> Issuer:
         """Lets a published issuer issue from now on; the one before it is retired. Raises CeremonyRefused."""
@@ -219,6 +215,18 @@ class Ceremony:
             return done
 
         return self._commit(action, decide, context)
+
+    def _brought_back(self, pem: bytes) -> tuple[Issuer, tuple[x509.Certificate, ...]]:
+        try:
+            certificates = x509.load_pem_x509_certificates(pem)
+        except ValueError as error:
+            raise CeremonyRefused("The file does not hold certificates in PEM.") from error
+        issuer, certificate = self._requested_among(certificates)
+        now = self._clock()
+        check_issuer_certificate(certificate, now)
+        parents = ordered_chain(certificate, certificates)
+        check_chain(parents, now)
+        return issuer, (certificate, *parents)
 
     def _requested_among(self, certificates: list[x509.Certificate]) -> tuple[Issuer, x509.Certificate]:
         requested = {

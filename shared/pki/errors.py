@@ -32,13 +32,6 @@ class BackendMisconfigured(AppError):
     status, code = 503, "signing_misconfigured"
 
 
-class UserNotFound(AppError):
-    status, code = 404, "user_not_found"
-
-    def __init__(self, user_id: int) -> None:
-        super().__init__(f"There is no user with the id {user_id}.")
-
-
 class UserNotSynchronized(AppError):
     status, code = 409, "user_not_synchronized"
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from shared.context import Clock, Context, Deadline, system_clock
+from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import (
     Certificate,
@@ -23,7 +24,7 @@ from shared.directory.records.user import User, user_key
 from shared.pki.answer import answer, pack_key
 from shared.pki.authority import Authority
 from shared.pki.csr import key_of_csr
-from shared.pki.errors import SignatureRefused, SigningTooLate, UserNotFound
+from shared.pki.errors import SignatureRefused, SigningTooLate
 from shared.pki.good_key import check_public_key
 from shared.pki.holder import Holder, primary_address, security_identifier
 from shared.pki.idempotency import Once, may_be_resumed, was_answered

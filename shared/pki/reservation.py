@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.context import Context
+from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Request
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import (
@@ -36,7 +37,6 @@ from shared.pki.errors import (
     IssuerChanged,
     SerialNumberTaken,
     UserChanged,
-    UserNotFound,
 )
 from shared.pki.holder import still_names
 from shared.pki.idempotency import Once, may_be_resumed, was_answered
@@ -137,9 +137,12 @@ def confirm(
 
 
 def sweep(certificate_id: int, context: Context) -> Request[bool]:
-    """Gives a reservation up: possibly signed, so revoked. False if it was not pending any more."""
+    """Gives a reservation up: possibly signed, so revoked. False if it is not pending any more, or is being signed."""
 
     def decide(tx: Transaction) -> bool:
+        current = tx.get(Certificate, certificate_key(certificate_id))
+        if current is not None and current.status is CertificateStatus.PENDING and tx.time < current.sign_before:
+            return False
         return give_up(tx, certificate_id)
 
     reads = [
@@ -150,6 +153,7 @@ def sweep(certificate_id: int, context: Context) -> Request[bool]:
 
 
 def give_up(tx: Transaction, certificate_id: int) -> bool:
+    """Revokes the certificate if it is pending; whether it was."""
     current = tx.get(Certificate, certificate_key(certificate_id))
     tx.delete(PendingCertificate, pending_certificate_key(certificate_id))
     if current is None or current.status is not CertificateStatus.PENDING:

@@ -1,0 +1,153 @@
+"""`manage.py certs`: look at certificates and take them out as files."""
+
+import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from shared.cli.console import emit, error_console, json_option, operator_context
+from shared.directory.records.certificate import CertificateType
+from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
+
+if TYPE_CHECKING:
+    from shared.directory.replica.queries import CertificateSummary
+    from shared.pki.certificate_view import CertificateView
+
+_STYLES = {
+    EffectiveStatus.ACTIVE: "green",
+    EffectiveStatus.PENDING: "yellow",
+    EffectiveStatus.HELD: "yellow",
+    EffectiveStatus.REVOKED: "red",
+    EffectiveStatus.EXPIRED: "dim",
+}
+
+
+@click.group()
+def command() -> None:
+    """List, show and export certificates."""
+
+
+@command.command("list")
+@click.option("--user", "user_id", type=click.IntRange(min=1), help="Only those of the user with this local id.")
+@click.option("--status", type=click.Choice([status.value for status in EffectiveStatus]))
+@click.option("--type", "certificate_type", type=click.Choice([kind.value for kind in CertificateType]))
+@click.option(
+    "--expiring-within", type=click.IntRange(1, 3650), metavar="DAYS", help="Only active ones ending so soon."
+)
+@click.option("--page", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--per-page", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+def list_(
+    user_id: int | None,
+    status: str | None,
+    certificate_type: str | None,
+    expiring_within: int | None,
+    page: int,
+    per_page: int,
+    as_json: bool,
+) -> None:
+    """List certificates, by id."""
+    from shared.services import services
+
+    query = CertificateQuery(
+        user_id=user_id,
+        status=EffectiveStatus(status) if status else None,
+        certificate_type=CertificateType(certificate_type) if certificate_type else None,
+        expiring_within=timedelta(days=expiring_within) if expiring_within else None,
+        page=page,
+        per_page=per_page,
+    )
+    found = services().reader.certificates(query, operator_context().deadline)
+    emit([_plain(asdict(item)) for item in found.items], as_json, lambda: _table(found.items))
+    if not as_json and found.total > len(found.items):
+        error_console.print(f"Page {page}: {len(found.items)} of {found.total} certificates.")
+
+
+@command.command()
+@click.argument("certificate_id")
+@json_option
+def show(certificate_id: str, as_json: bool) -> None:
+    """Show one certificate: its record, and what to enter in Entra for it."""
+    view = _view(certificate_id)
+    emit(_details(view), as_json, lambda: _card(view))
+
+
+@command.command()
+@click.argument("certificate_id")
+@click.option("--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="File [default: stdout].")
+@click.option("--der", is_flag=True, help="DER instead of PEM.")
+@click.option("--chain", is_flag=True, help="With the issuer's certificate and those above it (PEM).")
+def export(certificate_id: str, out: Path | None, der: bool, chain: bool) -> None:
+    """Write a certificate to a file. Its private key is not here."""
+    if der and chain:
+        raise click.UsageError("A chain is PEM: leave out --der or --chain.")
+    view = _view(certificate_id)
+    if view.certificate.der is None:
+        raise click.ClickException(f"The certificate {certificate_id} is {view.certificate.status}: it was not signed.")
+    content = view.certificate.der if der else _pem(view.certificate.der).encode()
+    content += view.chain_pem.encode() if chain else b""
+    if out is None:
+        sys.stdout.buffer.write(content)
+    else:
+        out.write_bytes(content)
+
+
+def _view(certificate_id: str) -> "CertificateView":
+    from shared.services import services
+
+    return services().certificate_views.view(certificate_id)
+
+
+def _pem(der: bytes) -> str:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not there; bytes are left to `export`."""
+    return {name: _text(value) for name, value in fields.items() if value is not None and not isinstance(value, bytes)}
+
+
+def _text(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _details(view: "CertificateView") -> dict[str, Any]:
+    return {**_plain(asdict(view.certificate)), "entra_certificate_user_ids": dict(view.user_ids)}
+
+
+def _table(items: "tuple[CertificateSummary, ...]") -> Table:
+    table = Table()
+    for heading in ("id", "user", "type", "status", "subject", "serial number", "not after"):
+        table.add_column(heading, overflow="fold")
+    for item in items:
+        status = item.effective_status
+        reason = f" ({item.revocation_reason})" if item.revocation_reason else ""
+        table.add_row(
+            str(item.id),
+            str(item.user_id or ""),
+            item.certificate_type or "",
+            f"[{_STYLES[status]}]{status}{reason}[/]",
+            escape(item.subject),
+            item.serial_number,
+            f"{item.not_after:%Y-%m-%d}",
+        )
+    return table
+
+
+def _card(view: "CertificateView") -> Table:
+    table = Table(title=escape(view.certificate.subject), title_justify="left", show_header=False, min_width=60)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _plain(asdict(view.certificate)).items():
+        table.add_row(name.replace("_", " "), escape(str(value)))
+    for form, value in view.user_ids.items():
+        table.add_row(f"for Entra: {form.replace('_', ' ')}", escape(value))
+    return table

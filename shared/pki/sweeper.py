@@ -1,0 +1,42 @@
+"""Accounts for reservations that nobody confirmed: each may have been signed, so each ends up as revoked."""
+
+from dataclasses import dataclass
+
+from shared.context import Clock, Context, system_clock
+from shared.directory.ledger import Ledger
+from shared.directory.records.certificate import PendingCertificate
+from shared.errors import AppError
+from shared.pki.idempotency import RESUMABLE_FOR
+from shared.pki.reservation import sweep
+
+SWEEP_AFTER = RESUMABLE_FOR
+"""Far beyond the minute in which a reservation may be signed, and when it can no longer be resumed."""
+AT_ONCE = 500
+"""Reservations taken in one run, the oldest first; the next run takes the next ones."""
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """`swept`: revoked now; `waiting`: still pending, young or being signed; `failed`: left to the next run."""
+
+    swept: int
+    waiting: int
+    failed: int
+
+
+class Sweeper:
+    """To be run by a timer every few minutes; runs may overlap."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock = system_clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def run(self, context: Context) -> SweepReport:
+        """Revokes what has been pending for more than 15 minutes and is not being signed right now."""
+        now = self._clock()
+        pending = list(self._ledger.scan(PendingCertificate))
+        due = [row for row in pending if now >= row.created_at + SWEEP_AFTER][:AT_ONCE]
+        results = self._ledger.commit_all([sweep(row.certificate_id, context) for row in due], context.deadline)
+        failed = sum(isinstance(result, AppError) for result in results)
+        swept = sum(not isinstance(result, AppError) and result.value for result in results)
+        return SweepReport(swept=swept, waiting=len(pending) - swept - failed, failed=failed)
