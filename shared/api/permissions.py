@@ -1,0 +1,23 @@
+"""What a caller may do: the app roles of Entra tokens and the abilities of API tokens, by the same names."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    MANAGE = "manage-entra-integration"
+    """Everything."""
+    READ = "entra:read"
+    SYNC = "entra:sync"
+    VALIDATE = "entra:validate"
+    ISSUE = "pki:issue"
+    REVOKE = "pki:revoke"
+
+
+EVERYTHING = frozenset(Permission)
+
+
+def permissions_of(names: Iterable[str]) -> frozenset[Permission]:
+    """The permissions that these names grant; names that are none are passed over. Names are compared exactly."""
+    granted = frozenset(Permission(name) for name in names if name in Permission.__members__.values())
+    return EVERYTHING if Permission.MANAGE in granted else granted
