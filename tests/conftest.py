@@ -1,4 +1,4 @@
-"""What every test may ask for: a real Azurite, a ledger of its own on it, the Entra emulator."""
+"""What every test may ask for: a real Azurite, a ledger of its own on it, the Entra emulator, the whole app."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import pytest
 
 from local.azurite.azurite import Azurite
 from local.entra.control import EntraEmulator
+from local.stack import Stack, running_stack
 
 if TYPE_CHECKING:
     from shared.directory.ledger import Ledger
@@ -50,3 +51,11 @@ def ledger(tables: "TableStore", tenant_id: str) -> "Ledger":
     from shared.directory.ledger import Ledger
 
     return Ledger(tables, tenant_id)
+
+
+@pytest.fixture(scope="module")
+def stack(azurite: Azurite, entra: EntraEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The app over HTTP, with a tenant, a certificate authority and an API token of its own; one for each module."""
+    tenant = entra.new_tenant()
+    with running_stack(azurite, entra, tenant, tmp_path_factory.mktemp("stack")) as running:
+        yield running

@@ -25,7 +25,7 @@ def main() -> None:
     )
     logging.getLogger("azure").setLevel(logging.WARNING)
 
-    settings = LocalSettings.read(root / "local.settings.json")
+    settings = LocalSettings.read(arguments.settings or root / "local.settings.json")
     settings.apply(os.environ)
     os.chdir(root)
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != REPOSITORY]
@@ -41,6 +41,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
     parser.add_argument("--root", type=Path, default=REPOSITORY, help="the folder of function_app.py and host.json")
+    parser.add_argument("--settings", type=Path, help="another file than the folder's local.settings.json")
     parser.add_argument("--port", type=int, help="where to listen; 0 takes a free port; default: local.settings.json's")
     parser.add_argument(
         "--http-timeout", type=float, default=HTTP_TIMEOUT.total_seconds(), help="seconds until an HTTP reply is cut"
