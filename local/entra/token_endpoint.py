@@ -14,9 +14,8 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from local.entra.signing_keys import base64url
 from local.entra.tenants import VAULT_RESOURCE, AppRegistration, Tenant
-from local.entra.tokens import LIFETIME, TokenSpec, claims, new_nonce, sign
+from local.entra.tokens import LIFETIME, TokenSpec, claims, from_base64url, new_nonce, sign
 from local.https_server import Reply, Request
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523, 2.2
@@ -113,7 +112,7 @@ def _check_assertion(tenant: Tenant, app: AppRegistration, form: dict[str, str],
             assertion,
             certificate.public_key(),  # type: ignore[arg-type]
             algorithms=["RS256", "PS256"],
-            audience=[f"{tenant.base_url}{request.path}", *tenant.issuers.v2.split(" "), tenant.issuers.v1],
+            audience=[f"{tenant.base_url}{request.path}", tenant.issuers.v2, tenant.issuers.v1],
             issuer=app.client_id,
             subject=app.client_id,
             options={"require": ["exp", "jti", "sub"]},
@@ -122,7 +121,7 @@ def _check_assertion(tenant: Tenant, app: AppRegistration, form: dict[str, str],
         raise StsError(401, "invalid_client", 700024, "Client assertion is not within its valid time range.") from error
     except jwt.InvalidAudienceError as error:
         raise StsError(401, "invalid_client", 700023, "Client assertion audience claim does not match.") from error
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, ValueError) as error:
         raise StsError(
             401, "invalid_client", 700027, f"Client assertion failed signature validation: {error}"
         ) from error
@@ -130,12 +129,16 @@ def _check_assertion(tenant: Tenant, app: AppRegistration, form: dict[str, str],
 
 def _named_certificate(app: AppRegistration, header: dict[str, Any]) -> x509.Certificate:
     """The registered certificate whose thumbprint the header gives (x5t: SHA-1, x5t#S256: SHA-256)."""
+    sha1, sha256 = _decoded(header.get("x5t")), _decoded(header.get("x5t#S256"))
     for certificate in app.certificates:
-        sha1 = base64url(certificate.fingerprint(hashes.SHA1()))
-        sha256 = base64url(certificate.fingerprint(hashes.SHA256()))
-        if header.get("x5t") == sha1 or header.get("x5t#S256") == sha256:
+        if certificate.fingerprint(hashes.SHA1()) == sha1 or certificate.fingerprint(hashes.SHA256()) == sha256:
             return certificate
     raise jwt.InvalidKeyError("the key was not found among the app's certificates")
+
+
+def _decoded(thumbprint: Any) -> bytes | None:
+    """msal pads the Base64url of its thumbprints, azure-identity does not; Entra takes both."""
+    return from_base64url(thumbprint.rstrip("=")) if isinstance(thumbprint, str) else None
 
 
 def _resource(form: dict[str, str], version: int) -> str:
