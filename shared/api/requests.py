@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,8 +10,10 @@ from pydantic_core import PydanticCustomError
 from shared.api.validation import QueryBool, QueryInt, QueryModel, RequestModel, UserPrincipalName, wrong
 from shared.directory.records.certificate import CertificateType as RecordedType
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery, EffectiveStatus, UserQuery
-from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
+
+if TYPE_CHECKING:
+    from shared.pki.order import Order
 
 MAX_TOKEN_LENGTH = 200_000
 MAX_BULK = 50
@@ -62,8 +64,10 @@ class ProvisionCertificate(RequestModel):
             raise wrong("cannot be pkcs12 with a CSR: the private key is not here.")
         return chosen
 
-    def as_order(self, *, default_validity_days: int, default_key_size: int) -> Order:
+    def as_order(self, *, default_validity_days: int, default_key_size: int) -> "Order":
         """With the settings' defaults for what the request leaves open."""
+        from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
+
         return Order(
             user_id=self.user_id,
             certificate_type=RecordedType(self.certificate_type),

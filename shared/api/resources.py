@@ -1,25 +1,27 @@
 """The models of what replies carry. Each says how it is made from the record or result behind it."""
 
 import base64
+import dataclasses
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.api.pagination import paginated
-from shared.directory.reader import UserList, UserWithCertificates
 from shared.directory.records.certificate import Certificate
 from shared.directory.records.user import Group, User
-from shared.directory.replica.certificate_listing import effective_status
-from shared.directory.replica.queries import CertificateSummary, Page, UserSummary
-from shared.entra.claims import ValidToken
-from shared.entra.user_sync import SyncedUser, SyncResult
+from shared.directory.replica.queries import CertificateSummary, Page, UserSummary, effective_status
 from shared.errors import AppError
 from shared.health import Finding, HealthReport
-from shared.pki.certificate_view import CertificateView
-from shared.pki.order import Issued
+
+if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
+    from shared.directory.reader import UserList, UserWithCertificates
+    from shared.entra.claims import ValidToken
+    from shared.entra.user_sync import SyncedUser, SyncResult
+    from shared.pki.certificate_view import CertificateView
+    from shared.pki.order import Issued
 
 
 class Resource(BaseModel):
@@ -152,8 +154,9 @@ class ListedUser(UserSummaryResource):
     certificates: list[CertificateSummaryResource]
 
     @classmethod
-    def of(cls, user: UserSummary, certificates: Iterable[CertificateSummary]) -> Self:
-        return cls(**cls.members_of(user), certificates=[CertificateSummaryResource.of(each) for each in certificates])
+    def of(cls, user: UserSummary, certificates: Iterable[CertificateSummary], now: datetime) -> Self:
+        shown = [CertificateSummaryResource.of(certificate, now) for certificate in certificates]
+        return cls(**cls.members_of(user), certificates=shown)
 
 
 class UserAttributes(UserResource):
@@ -198,7 +201,7 @@ class UserDetail(Resource):
     user: UserAttributes
 
     @classmethod
-    def of(cls, found: UserWithCertificates, now: datetime) -> Self:
+    def of(cls, found: "UserWithCertificates", now: datetime) -> Self:
         return cls(user=UserAttributes.with_certificates(found.user, found.groups, found.certificates, now))
 
 
@@ -231,11 +234,11 @@ class CertificateDetail(Resource):
     certificate: CertificateResource
 
     @classmethod
-    def of(cls, found: CertificateView, now: datetime) -> Self:
+    def of(cls, found: "CertificateView", now: datetime) -> Self:
         return cls(certificate=CertificateResource.with_chain(found.certificate, found.chain_pem, found.user_ids, now))
 
 
-def listed_users(found: UserList, url: str, now: datetime) -> dict[str, Any]:
+def listed_users(found: "UserList", url: str, now: datetime) -> dict[str, Any]:
     """A UserPage as JSON members; `url` is the request's."""
     items = [ListedUser.of(user, found.certificates.get(user.id, ()), now) for user in found.page.items]
     return paginated(items, total=found.page.total, page=found.page.page, per_page=found.page.per_page, url=url)
@@ -254,7 +257,7 @@ class SyncedUserResource(Resource):
     user: UserResource
 
     @classmethod
-    def of(cls, synced: SyncedUser) -> Self:
+    def of(cls, synced: "SyncedUser") -> Self:
         return cls(created=synced.created, user=UserResource.of(synced.user, synced.groups))
 
 
@@ -271,7 +274,7 @@ class SyncResultResource(Resource):
     error: SyncFailure | None = None
 
     @classmethod
-    def of(cls, result: SyncResult) -> Self:
+    def of(cls, result: "SyncResult") -> Self:
         outcome = result.outcome
         if isinstance(outcome, AppError):
             failure = SyncFailure(code=outcome.code, message=outcome.message)
@@ -294,7 +297,7 @@ class ProvisionedCertificate(Resource):
     warnings: tuple[str, ...]
 
     @classmethod
-    def of(cls, issued: Issued, now: datetime) -> Self:
+    def of(cls, issued: "Issued", now: datetime) -> Self:
         return cls(
             certificate=CertificateResource.with_chain(issued.certificate, issued.chain_pem, issued.user_ids, now),
             user=UserSummaryResource(**UserSummaryResource.members_of(issued.user)),
@@ -319,7 +322,7 @@ class BulkSyncReport(Resource):
     results: list[SyncResultResource]
 
     @classmethod
-    def of(cls, results: Sequence[SyncResult]) -> Self:
+    def of(cls, results: "Sequence[SyncResult]") -> Self:
         resources = [SyncResultResource.of(result) for result in results]
         successful = sum(resource.success for resource in resources)
         summary = BulkSyncSummary(total=len(resources), successful=successful, failed=len(resources) - successful)
@@ -351,7 +354,7 @@ class TokenVerdict(Resource):
     payload: TokenPayload
 
     @classmethod
-    def of(cls, token: ValidToken) -> Self:
+    def of(cls, token: "ValidToken") -> Self:
         payload = TokenPayload(
             sub=token.subject,
             upn=token.user_principal_name,
@@ -446,3 +449,12 @@ class StatisticsResource(Resource):
     certificates: CertificateCounts
     sync: SyncCounts
     generated_at: datetime
+
+    @classmethod
+    def of(cls, counts: Statistics, sync: "SyncStatus", now: datetime) -> Self:
+        return cls(
+            users=UserCounts(**dataclasses.asdict(counts.users)),
+            certificates=CertificateCounts(**dataclasses.asdict(counts.certificates)),
+            sync=SyncCounts.of(sync),
+            generated_at=now,
+        )

@@ -22,6 +22,7 @@ from shared.directory.replica.queries import (
     EffectiveStatus,
     Page,
     RevokedCertificate,
+    effective_status,
 )
 from shared.directory.replica.values import pack_hex, pack_time, unpack_time, unpack_time_or_none
 
@@ -37,13 +38,6 @@ _STATUS_CONDITIONS = {
     EffectiveStatus.HELD: "status = 'held'",
     EffectiveStatus.REVOKED: "status = 'revoked'",
 }
-
-
-def effective_status(status: CertificateStatus, not_after: datetime, now: datetime) -> EffectiveStatus:
-    """RFC 5280 4.1.2.5: `not_after` is the last moment in which the certificate is valid."""
-    if status is not CertificateStatus.ISSUED:
-        return EffectiveStatus(status.value)
-    return EffectiveStatus.ACTIVE if now <= not_after else EffectiveStatus.EXPIRED
 
 
 def certificate_page(

@@ -91,6 +91,13 @@ class EffectiveStatus(StrEnum):
     REVOKED = "revoked"
 
 
+def effective_status(status: CertificateStatus, not_after: datetime, now: datetime) -> EffectiveStatus:
+    """RFC 5280 4.1.2.5: `not_after` is the last moment in which the certificate is valid."""
+    if status is not CertificateStatus.ISSUED:
+        return EffectiveStatus(status.value)
+    return EffectiveStatus.ACTIVE if now <= not_after else EffectiveStatus.EXPIRED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateQuery:
     """Which of the users' certificates (never the CA's own), by id. Filters combine with "and".

@@ -139,7 +139,7 @@ def test_a_boolean_in_the_query_is_a_word_or_a_digit(text: str, value: bool) -> 
         ({"page": "1.5"}, "The page field must be an integer."),
         ({"page": "-1"}, "The page field must be an integer."),
         ({"page": "٣"}, "The page field must be an integer."),
-        ({"search": "x" * 101}, "The search field must not be greater than 100 characters."),
+        ({"search": "x" * 256}, "The search field must not be greater than 255 characters."),
         ({"sort": "email"}, "The selected sort is invalid."),
     ],
 )
