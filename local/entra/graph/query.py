@@ -49,12 +49,7 @@ class Options:
 
     @property
     def count(self) -> bool:
-        value = self.get("$count")
-        if value not in (None, "true", "false"):
-            raise bad_request(
-                f"Invalid value '{value}' for $count query option found. Valid values are 'true', 'false'."
-            )
-        return value == "true"
+        return self.get("$count") == "true"
 
     def only(self, *allowed: str) -> None:
         """Raises for options that the resource does not take."""
@@ -93,6 +88,9 @@ def _options(query: str) -> Options:
                 f"Query option '{name}' was specified more than once, but it must be specified at most once."
             )
         values[folded] = unquote_plus(value, errors="strict")
+    count = values.get("$count", "true")
+    if count not in ("true", "false"):
+        raise bad_request(f"Invalid value '{count}' for $count query option found. Valid values are 'true', 'false'.")
     return Options(values, query)
 
 
