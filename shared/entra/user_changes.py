@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.directory.events import UserObserver
+from shared.directory.records.base import Record
 from shared.directory.records.user import EntraDeletion, ObjectIdLink, User, object_id_key, user_key
 from shared.directory.transaction import Transaction
 from shared.entra.entra_user import EntraUser
@@ -17,13 +18,20 @@ class Sighting:
     Attributes:
         group_ids: all groups, transitive and sorted; None leaves what the record says.
         asked_at: before the question was sent.
+        known_id: the local id that belongs to the object id, if there is one: what was just read, not a promise.
         touch: note the comparison in `synced_at` even if nothing changed.
     """
 
     user: EntraUser
     group_ids: tuple[str, ...] | None
     asked_at: datetime
+    known_id: int | None
     touch: bool = True
+
+    @property
+    def reads(self) -> list[tuple[type[Record], str]]:
+        """The row that `record_sighting` will read, if it expects one."""
+        return [(User, user_key(self.known_id))] if self.known_id is not None else []
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class UserChanges:
 
     def record_sighting(self, tx: Transaction, sighting: Sighting) -> Recorded:
         """Creates or updates the user with this object id, also one that had been deleted and is back."""
-        before = find_user(tx, sighting.user.object_id)
+        before = _find_expected(tx, sighting.user.object_id, sighting.known_id)
         base = before or self._new(tx, sighting.user)
         group_ids = base.group_ids if sighting.group_ids is None else sighting.group_ids
         alive = replace(
@@ -113,6 +121,21 @@ class UserChanges:
 def find_user(tx: Transaction, object_id: str) -> User | None:
     link = tx.get(ObjectIdLink, object_id_key(object_id))
     return tx.get(User, user_key(link.user_id)) if link else None
+
+
+def _find_expected(tx: Transaction, object_id: str, known_id: int | None) -> User | None:
+    """The user, found without reading the link where that is safe.
+
+    A link is never changed once it is there. And where none is expected, a new one may be put unread: that makes it an
+    insert, and if the link is there after all, all is decided again with the link at hand.
+    """
+    if known_id is not None:
+        known = tx.get(User, user_key(known_id))
+        if known is not None and known.object_id == object_id:
+            return known
+    elif not tx.knows(object_id_key(object_id)):
+        return None
+    return find_user(tx, object_id)
 
 
 def _same(before: User, after: User) -> bool:

@@ -122,18 +122,20 @@ class UserSync:
         context: Context,
     ) -> dict[str, Recorded | AppError]:
         """Commits the users whose groups are known, by object id."""
-        sightings = {
-            user.object_id: Sighting(user, tuple(group.object_id for group in member_of), asked_at)
-            for user in users
-            if not isinstance(member_of := groups[user.object_id], AppError)
-        }
+        known = self._local_ids([user.object_id for user in users])
+        sightings: dict[str, Sighting] = {}
+        for user in users:
+            member_of = groups[user.object_id]
+            if not isinstance(member_of, AppError):
+                group_ids = tuple(group.object_id for group in member_of)
+                sightings[user.object_id] = Sighting(user, group_ids, asked_at, known.get(user.object_id))
         all_groups = [group for member_of in groups.values() if isinstance(member_of, tuple) for group in member_of]
         news = self._names.news(all_groups)
         naming = naming_requests(news, context)
         requests: list[Request[Any]] = [self._request(sighting, context) for sighting in sightings.values()]
         results = self._ledger.commit_all([*naming, *requests], context.deadline)
         if not any(isinstance(result, AppError) for result in results[: len(naming)]):
-            self._names.remember(news)
+            self._names.remember(name.group for name in news)
         outcomes = [result.value if isinstance(result, Committed) else result for result in results[len(naming) :]]
         return dict(zip(sightings, outcomes, strict=True))
 
@@ -141,8 +143,7 @@ class UserSync:
         def decide(tx: Transaction) -> Recorded:
             return self._changes.record_sighting(tx, sighting)
 
-        link = (ObjectIdLink, object_id_key(sighting.user.object_id))
-        return Request("user.synced", context, decide, reads=[link])
+        return Request("user.synced", context, decide, reads=sighting.reads)
 
     def _follow_up(
         self,
@@ -161,19 +162,24 @@ class UserSync:
             return
         asked_at = self._clock()
         whereabouts = self._users.by_ids(sorted(suspects), context.deadline)
+        known = self._local_ids(list(whereabouts))
         requests = [
-            self._confirmation(object_id, answer, asked_at, context)
+            self._confirmation(object_id, answer, asked_at, known.get(object_id), context)
             for object_id, answer in whereabouts.items()
             if not isinstance(answer, AppError)
         ]
         self._ledger.commit_all(requests, context.deadline)
 
+    def _local_ids(self, object_ids: Sequence[str]) -> dict[str, int]:
+        links = self._ledger.get_many(ObjectIdLink, [object_id_key(object_id) for object_id in object_ids])
+        return {link.object_id: link.user_id for link in links.values()}
+
     def _confirmation(
-        self, object_id: str, answer: Whereabouts, asked_at: datetime, context: Context
+        self, object_id: str, answer: Whereabouts, asked_at: datetime, known_id: int | None, context: Context
     ) -> Request[Recorded | None]:
         def decide(tx: Transaction) -> Recorded | None:
             if isinstance(answer, EntraUser):
-                return self._changes.record_sighting(tx, Sighting(answer, None, asked_at))
+                return self._changes.record_sighting(tx, Sighting(answer, None, asked_at, known_id))
             return self._changes.record_deletion(tx, object_id, answer, asked_at)
 
         return Request("user.confirmed", context, decide, reads=[(ObjectIdLink, object_id_key(object_id))])

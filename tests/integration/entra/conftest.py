@@ -1,0 +1,67 @@
+"""A directory in the Entra emulator, a Graph client that talks to it, and a ledger on Azurite to copy it into."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from local.entra.control import EntraEmulator, Tenant
+from shared.context import Actor, ActorKind, Context, Deadline
+from shared.directory.ledger import Ledger
+from shared.entra.credentials import ClientSecret, EntraCredentials
+from shared.entra.graph import GraphClient
+from shared.entra.throttle import RetryPolicy
+from shared.entra.user_sync import UserSync
+
+QUICK = RetryPolicy(throttled_floor=0.02, failed_floor=0.01)
+"""The real policy with small waits, so that storms pass in a test's time."""
+
+
+@pytest.fixture(scope="session")
+def trusted_entra(entra: EntraEmulator) -> Iterator[EntraEmulator]:
+    """The emulator, trusted by this process the way an operator would do it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REQUESTS_CA_BUNDLE", str(entra.ca_bundle_path))
+        yield entra
+
+
+@pytest.fixture
+def tenant(trusted_entra: EntraEmulator, tenant_id: str) -> Iterator[Tenant]:
+    """An empty tenant of the test's own, with an app that may read users and groups."""
+    tenant = trusted_entra.new_tenant(tenant_id)
+    yield tenant
+    trusted_entra.forget_tenant(tenant)
+
+
+def credentials_of(tenant: Tenant) -> EntraCredentials:
+    return EntraCredentials(
+        authority_host=tenant.url,
+        tenant_id=tenant.id,
+        client_id=tenant.client_id,
+        graph_host=tenant.url,
+        proof=ClientSecret(tenant.client_secret),
+        known_authority=False,
+    )
+
+
+@pytest.fixture
+def graph(tenant: Tenant) -> GraphClient:
+    return GraphClient(tenant.graph_url, credentials_of(tenant).graph_token, retry_policy=QUICK)
+
+
+@pytest.fixture
+def user_sync(ledger: Ledger, graph: GraphClient) -> UserSync:
+    return UserSync(ledger, graph)
+
+
+@pytest.fixture
+def context() -> Context:
+    """With time enough to prepare the test, too, on a busy machine."""
+    return Context(Actor(ActorKind.API_TOKEN, "1", "tests"), str(uuid.uuid4()), Deadline.after(timedelta(minutes=2)))
+
+
+@pytest.fixture(scope="session")
+def entra() -> Iterator[EntraEmulator]:
+    with EntraEmulator.start() as running:
+        yield running
