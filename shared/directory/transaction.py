@@ -126,6 +126,10 @@ class Transaction:
         if self._row(key) is not None:
             self._stage(key, None, None)
 
+    def knows(self, key: str) -> bool:
+        """Whether `get` would answer without reading the table: the row was read or staged before."""
+        return self._known(key)
+
     def next_id(self, sequence: str) -> int:
         """The next local id: 1, 2, 3, ...; one that is not committed is given again."""
         value = self._own.next_ids.get(sequence) or self._earlier.next_ids.get(sequence)
