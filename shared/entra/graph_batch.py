@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.context import Deadline
 from shared.entra.graph import GraphClient, error_code, failure
-from shared.entra.graph_errors import GraphReplyInvalid
+from shared.entra.graph_errors import GraphError, GraphReplyInvalid
 from shared.entra.graph_transport import Json, case_insensitive
 from shared.entra.throttle import RETRIED_STATUSES
 
@@ -65,27 +65,32 @@ def _run_chunk(
     pending = list(range(len(urls)))
     attempt = 0
     renewed = False
-    while True:
+    while pending:
         attempt += 1
-        answered = _post(graph, {index: urls[index] for index in pending}, deadline, permission, eventual)
-        replies |= answered
-        if not renewed and any(reply.status == 401 for reply in answered.values()):
+        try:
+            replies |= _post(graph, {index: urls[index] for index in pending}, deadline, permission, eventual)
+        except GraphError:
+            if attempt == 1:
+                raise
+            break  # what the parts said before stands
+        pending = [index for index in pending if replies[index].status in RETRIED_STATUSES | {401}]
+        refused = [index for index in pending if replies[index].status == 401]
+        if refused and not renewed:
             graph.renew_token()
             renewed = True
-            pending = [index for index, reply in answered.items() if reply.status == 401 or _again(reply)]
-            continue
-        pending = [index for index, reply in answered.items() if _again(reply)]
-        if not pending:
+        elif refused or not _pause(graph, [replies[index] for index in pending], attempt, deadline):
             break
-        wait = max(graph.retry_wait(replies[index].status, attempt, replies[index].headers) for index in pending)
-        if wait >= deadline.remaining:
-            break
-        graph.pause(wait, deadline, throttled=any(replies[index].status == 429 for index in pending))
     return [replies[index] for index in range(len(urls))]
 
 
-def _again(reply: BatchReply) -> bool:
-    return reply.status in RETRIED_STATUSES
+def _pause(graph: GraphClient, replies: Sequence[BatchReply], attempt: int, deadline: Deadline) -> bool:
+    """Waits as long as the most patient of these replies wants. False if the deadline would come first."""
+    wait = max((graph.retry_wait(reply.status, attempt, reply.headers) for reply in replies), default=0.0)
+    if wait >= deadline.remaining:
+        return False
+    if replies:
+        graph.pause(wait, deadline, throttled=any(reply.status == 429 for reply in replies))
+    return True
 
 
 def _post(
