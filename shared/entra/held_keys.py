@@ -61,10 +61,12 @@ class HeldKeys:
     tenant_id: str
     refreshed_at: datetime
     held: Mapping[str, HeldKey]
+    old_at: datetime = field(init=False)
     useless_at: datetime = field(init=False)
     _by_kid: Mapping[str, SigningKey] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "old_at", self.refreshed_at + OLD_AFTER)
         object.__setattr__(self, "useless_at", self.refreshed_at + USELESS_AFTER)
         object.__setattr__(self, "_by_kid", {kid: held.key for kid, held in self.held.items()})
 
@@ -73,7 +75,7 @@ class HeldKeys:
 
     def is_old(self, now: datetime) -> bool:
         """True also for a set from the future: the instance that persisted it had a wrong clock."""
-        return not timedelta() <= now - self.refreshed_at < OLD_AFTER
+        return not self.refreshed_at <= now < self.old_at
 
     def is_useless(self, now: datetime) -> bool:
         return now >= self.useless_at
@@ -127,7 +129,7 @@ def from_bytes(data: bytes, source: IssuerSource) -> HeldKeys:
 
 
 def _entry(held: HeldKey) -> dict[str, Any]:
-    modulus = held.key.modulus.to_bytes(held.key.size, "big")
+    modulus = held.key.modulus.to_bytes(held.key.signature_length, "big")
     return {
         "kty": "RSA",
         "kid": held.key.kid,

@@ -32,11 +32,8 @@ class SigningKey:
     modulus: int = field(repr=False)
     issuer: str | None
     public_key: "RSAPublicKey" = field(compare=False, repr=False)
-
-    @property
-    def size(self) -> int:
-        """Length of a signature by it, in bytes."""
-        return (self.modulus.bit_length() + 7) // 8
+    signature_length: int
+    """In bytes."""
 
 
 def accepted_keys(entries: object, issuers: frozenset[str], tenant_id: str) -> tuple[dict[str, SigningKey], list[str]]:
@@ -81,7 +78,7 @@ def accept_key(jwk: Mapping[str, Any], issuers: frozenset[str], tenant_id: str) 
         issuer = issuer.replace(TENANT_PLACEHOLDER, tenant_id)
     modulus = _number(jwk.get("n"))
     _check_numbers(modulus, _number(jwk.get("e")))
-    return SigningKey(kid, modulus, issuer, _public_key(modulus))
+    return SigningKey(kid, modulus, issuer, _public_key(modulus), (modulus.bit_length() + 7) // 8)
 
 
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
@@ -109,7 +106,7 @@ def _number(encoded: object) -> int:
     if type(encoded) is not str or not 0 < len(encoded) <= MAX_ENCODED_MODULUS:
         raise KeyRefused("a number is missing or too long")
     try:
-        return int.from_bytes(base64url.decode(encoded.encode("ascii")), "big")
+        return int.from_bytes(base64url.decode(encoded), "big")
     except ValueError:
         raise KeyRefused("a number is not base64url") from None
 

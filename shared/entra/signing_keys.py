@@ -103,14 +103,13 @@ class SigningKeyStore:
         self._failure: str | None = None
         self._absent: dict[str, datetime] = {}
 
-    def find(self, kid: str) -> SigningKey:
-        """The key that the issuer publishes under this kid.
+    def find(self, kid: str, now: datetime) -> SigningKey:
+        """The key that the issuer publishes under this kid; `now` is the clock's time.
 
         Raises:
             TokenRejected: `unknown_signing_key`, the issuer publishes none.
             KeysUnavailable: it cannot be told, because the issuer's keys cannot be fetched.
         """
-        now = self._clock()
         key = self._known(kid, now)
         if key is not None:
             return key
@@ -136,9 +135,7 @@ class SigningKeyStore:
         Raises:
             KeysUnavailable: the discovery document was never read.
         """
-        if self._held is None:
-            self._load()
-        if self._held is None:
+        if self._load() is None:
             self._wait_for(self._start_refresh(self._clock()))
         if self._held is None:
             raise KeysUnavailable(self._interval(self._clock()))
@@ -161,11 +158,11 @@ class SigningKeyStore:
         return KeyHealth(self.source.metadata_url, status, count, held.refreshed_at if held else None, self._failure)
 
     def _known(self, kid: str, now: datetime) -> SigningKey | None:
-        if not self._loaded:
-            self._load()
         held = self._held
         if held is None:
-            return None
+            held = self._load()
+            if held is None:
+                return None
         key = held.key(kid, now)
         if key is not None and held.is_old(now):
             self._start_refresh(now)
@@ -241,11 +238,11 @@ class SigningKeyStore:
                 del self._absent[next(iter(self._absent))]
             self._absent[kid] = now + ABSENT_FOR
 
-    def _load(self) -> None:
-        """Takes the persisted set, once; a store that cannot be read counts as empty."""
+    def _load(self) -> HeldKeys | None:
+        """What is held; the first call takes the persisted set. A store that cannot be read counts as empty."""
         with self._loading:
             if self._loaded or self._state is None:
-                return
+                return self._held
             try:
                 state = self._state.get(self._state_name)
                 if state is not None and self._held is None:
@@ -253,6 +250,7 @@ class SigningKeyStore:
             except Exception as error:  # noqa: BLE001  (whatever is wrong with the copy, the original can be fetched)
                 log.warning("the persisted keys of %s cannot be used: %s", self.source.metadata_url, error)
             self._loaded = True
+            return self._held
 
     def _persist(self, held: HeldKeys) -> None:
         if self._state is None:

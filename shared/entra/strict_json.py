@@ -8,8 +8,7 @@ import json
 import math
 from typing import Any
 
-MAX_INTEGER_DIGITS = 19
-"""Enough for any 64-bit number; conversion of long digit strings takes quadratic time."""
+_WHITE_SPACE = " \t\r\n"  # RFC 8259 2
 
 
 class NotStrictJson(ValueError):
@@ -21,12 +20,15 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
     Raises:
         NotStrictJson: not UTF-8, a byte order mark, not an object, duplicate members (also after unescaping and in
-            nested objects), NaN or infinities, overlong integers, lone surrogates, too deep, or trailing bytes.
+            nested objects), NaN or infinities, integers too long for Python (4,300 digits), lone surrogates, too
+            deep, or trailing bytes.
     """
     try:
-        text = data.decode("utf-8")
-        value = _DECODER.decode(text)
-        if "\\u" in text:
+        text = data.decode("utf-8").lstrip(_WHITE_SPACE)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text) and text[end:].strip(_WHITE_SPACE):
+            raise NotStrictJson("trailing bytes")
+        if "\\" in text:  # only an escape can make a surrogate
             _refuse_lone_surrogates(value)
     except (ValueError, RecursionError) as error:
         raise NotStrictJson(type(error).__name__) from None
@@ -40,12 +42,6 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("duplicate member")
     return members
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        raise ValueError("integer too long")
-    return int(digits)
 
 
 def _finite(digits: str) -> float:
@@ -64,6 +60,4 @@ def _refuse_lone_surrogates(value: Any) -> None:
     json.dumps(value, ensure_ascii=False).encode("utf-8")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_constant)

@@ -4,24 +4,24 @@ Refusals are never remembered, and neither are tokens themselves.
 """
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from shared.entra.claims import ValidToken
 from shared.entra.jwk_policy import SigningKey
 from shared.entra.signing_keys import SigningKeyStore
 
-LONGEST = timedelta(minutes=5).total_seconds()
+LONGEST = timedelta(minutes=5)
 MAX_VERDICTS = 10_000
 MAX_TOKEN_BYTES = 16 * 1024 * 1024
 """Of all tokens remembered, added up: what a verdict holds grows with its token, so this bounds the memory."""
 
 
 class Verdict(NamedTuple):
-    """A valid token, until when (seconds since the epoch) it may be taken as such, and the key that this hangs on."""
+    """A valid token, until when it may be taken as such, and the key that this hangs on."""
 
     token: ValidToken
-    until: float
+    until: datetime
     key: SigningKey
     store: SigningKeyStore
     size: int
