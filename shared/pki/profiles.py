@@ -9,6 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from shared.directory.records.certificate import Certificate, CertificateType, KeyOrigin
 from shared.pki import der
 from shared.pki.holder import Holder
+from shared.pki.keys import KeyType
 from shared.pki.names import MAX_NAME_BYTES, clean, cut, mailbox_name, principal_name, subject
 
 SECURITY_IDENTIFIER_EXTENSION = ObjectIdentifier("1.3.6.1.4.1.311.25.2")
@@ -119,6 +120,12 @@ def _longer_than(days: int, reason: str) -> Callable[[Certificate], str | None]:
     return warning
 
 
+def _p_521_key(certificate: Certificate) -> str | None:
+    if certificate.key_type == KeyType.P_521:
+        return "The key is on P-521; mail programs need only know P-256 and P-384 (S/MIME BR 6.1.5)."
+    return None
+
+
 def _rsa_key_under_3072(certificate: Certificate) -> str | None:
     if certificate.key_type.startswith("RSA") and certificate.key_size < 3072:
         return (
@@ -151,7 +158,7 @@ EMAIL_PROTECTION = Profile(
     subject=_mailbox_owner,
     alternative_names=(_mailbox,),
     needs_mail=True,
-    warnings=(_longer_than(825, "mail programs may refuse more than 825 (S/MIME BR 6.3.2)"),),
+    warnings=(_longer_than(825, "mail programs may refuse more than 825 (S/MIME BR 6.3.2)"), _p_521_key),
 )
 CODE_SIGNING = Profile(
     certificate_type=CertificateType.CODE_SIGNING,
