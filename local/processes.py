@@ -4,7 +4,9 @@ their own pid, so that nothing survives the program that started them."""
 import contextlib
 import json
 import queue
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -146,3 +148,8 @@ def announcement(line: str) -> dict[str, Any] | None:
         announced: dict[str, Any] = json.loads(line)
         return announced
     return None
+
+
+def exit_on_sigterm() -> None:
+    """Makes SIGTERM end this process by an exception, so that it ends its children on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

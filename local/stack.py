@@ -5,6 +5,8 @@ The demo, `make run` and the tests all start their stack here. A stack keeps eve
 
 import json
 import os
+import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -64,15 +66,24 @@ class Stack:
     Args:
         folder: where settings, keys, logs and caches go.
         settings: app settings beyond, or instead of, those of the stack.
+        host_port: where the functions host will listen; a free port unless given.
     """
 
     def __init__(
-        self, azurite: Azurite, entra: EntraEmulator, tenant: Tenant, folder: Path, settings: Mapping[str, str] = {}
+        self,
+        azurite: Azurite,
+        entra: EntraEmulator,
+        tenant: Tenant,
+        folder: Path,
+        settings: Mapping[str, str] = {},
+        host_port: int | None = None,
     ) -> None:
         self.azurite = azurite
         self.entra = tenant
         self.folder = folder
-        self.settings = app_settings(azurite, entra, tenant, folder) | dict(settings)
+        self.host_port = host_port or free_port()
+        public = {"PKI_PUBLIC_URL": f"http://127.0.0.1:{self.host_port}"}
+        self.settings = app_settings(azurite, entra, tenant, folder) | public | dict(settings)
         self.environment = clean_environment(folder) | self.settings
         self.settings_file = folder / "local.settings.json"
         self._host: HostProcess | None = None
@@ -120,14 +131,14 @@ class Stack:
         self._token = str(created["token"])
         return self._token
 
-    def start_host(self, port: int = 0) -> None:
+    def start_host(self) -> None:
         """Starts the functions host and waits until the app says that it can work.
 
         Raises: ChildFailed, StackFailed.
         """
         self._host = HostProcess.start(
             environment=self.environment,
-            port=port,
+            port=self.host_port,
             arguments=["--settings", str(self.settings_file)],
             log=self.folder / "functions-host.log",
         )
@@ -202,9 +213,18 @@ def app_settings(azurite: Azurite, entra: EntraEmulator, tenant: Tenant, folder:
         "ENTRA_SYNC_SCHEDULE": "0 0 0 1 1 *",  # once a year: a stack's owner fires the timer
         "CA_SIGNING_BACKEND": "software",
         "CA_SOFTWARE_KEY_PATH": str(folder / "ca" / "issuer.pem"),
+        "CA_SOFTWARE_KEY_PASSPHRASE": secrets.token_urlsafe(24),
         "REQUESTS_CA_BUNDLE": bundle,
         "SSL_CERT_FILE": bundle,
     }
+
+
+def free_port() -> int:
+    """A port that nobody listens on. It goes into certificates before the host that will answer there can start."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

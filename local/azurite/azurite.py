@@ -25,6 +25,9 @@ ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 SERVICES = ("Blob", "Queue", "Table")
+FREE_PORTS = (0, 0, 0)
+WELL_KNOWN_PORTS = (10000, 10001, 10002)
+"""Of blobs, queues and tables: what `UseDevelopmentStorage=true` means."""
 START_TIMEOUT = timedelta(seconds=60)
 STOP_TIMEOUT = timedelta(seconds=10)
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at http://127\.0\.0\.1:(\d+)")
@@ -40,24 +43,27 @@ class Azurite:
     table_port: int
 
     @classmethod
-    def start(cls, data: Path | None = None, *, log: Path | None = None) -> "Azurite":
+    def start(
+        cls, data: Path | None = None, *, ports: tuple[int, int, int] = FREE_PORTS, log: Path | None = None
+    ) -> "Azurite":
         """Starts Azurite and returns once all three services listen.
 
         Args:
             data: the folder that keeps what is stored; None keeps it in memory only.
+            ports: of blobs, queues and tables; 0 takes a free one.
             log: where its output goes.
 
         Raises: FileNotFoundError when `make setup` has not installed it; ChildFailed when it does not come up.
         """
         if not PROGRAM.exists():
             raise FileNotFoundError(f"Azurite is not installed: {PROGRAM} is missing. `make setup` installs it.")
-        process = ChildProcess("Azurite", _command(data), folder=FOLDER, log=log)
+        process = ChildProcess("Azurite", _command(data, ports), folder=FOLDER, log=log)
         try:
-            ports = dict(process.wait_for(_listening, START_TIMEOUT) for _ in SERVICES)
+            found = dict(process.wait_for(_listening, START_TIMEOUT) for _ in SERVICES)
         except BaseException:
             process.stop()
             raise
-        return cls(process, blob_port=ports["Blob"], queue_port=ports["Queue"], table_port=ports["Table"])
+        return cls(process, blob_port=found["Blob"], queue_port=found["Queue"], table_port=found["Table"])
 
     @property
     def connection_string(self) -> str:
@@ -101,11 +107,15 @@ def node() -> Path:
     return home / "node.exe" if sys.platform == "win32" else home / "bin" / "node"
 
 
-def _command(data: Path | None) -> list[str]:
-    ports = [argument for service in SERVICES for argument in (f"--{service.lower()}Port", "0")]
+def _command(data: Path | None, ports: tuple[int, int, int]) -> list[str]:
+    listen = [
+        argument
+        for service, port in zip(SERVICES, ports, strict=True)
+        for argument in (f"--{service.lower()}Port", str(port))
+    ]
     keep = ["--location", str(data)] if data is not None else ["--inMemoryPersistence"]
     watch = str(FOLDER / "end_with_parent.js")
-    return [str(node()), "--require", watch, str(PROGRAM), "--silent", "--disableTelemetry", *ports, *keep]
+    return [str(node()), "--require", watch, str(PROGRAM), "--silent", "--disableTelemetry", *listen, *keep]
 
 
 def _listening(line: str) -> tuple[str, int] | None:

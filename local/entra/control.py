@@ -45,7 +45,7 @@ class EntraEmulator:
     def __init__(
         self, process: ChildProcess, ready: dict[str, Any], folder: tempfile.TemporaryDirectory[str] | None
     ) -> None:
-        self._process, self._folder = process, folder
+        self.process, self._folder = process, folder
         self.url: str = ready["url"]
         self.ca_path = Path(ready["ca_path"])
         self.ca_bundle_path = Path(ready["ca_bundle_path"])
@@ -54,7 +54,7 @@ class EntraEmulator:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.process.pid
 
     @classmethod
     def start(cls, state_folder: Path | None = None, port: int = 0) -> Self:
@@ -71,7 +71,7 @@ class EntraEmulator:
 
     def stop(self) -> None:
         self._client.close()
-        self._process.stop()
+        self.process.stop()
         if self._folder is not None:
             self._folder.cleanup()
 
