@@ -16,8 +16,13 @@ from shared.directory.partition import Partition
 from shared.directory.rows import encode_row
 
 TURN = timedelta(seconds=2)
-_POLL = 0.03
-"""Seconds between looks at the head while another has the turn."""
+CONTENDED = timedelta(seconds=1)
+"""After seeing another's turn a writer lets the others look at the head before it commits again: its cached head would
+let it in ahead of all who wait."""
+_PAUSE_READS = 8
+_PAUSE_LIMITS = (0.02, 0.2)
+"""Waiting writers look at the head every so many times as long as a look takes, within these limits in seconds: more
+often only keeps a busy service from the one who has the turn."""
 
 
 class Turns:
@@ -29,10 +34,14 @@ class Turns:
         self._owner = uuid.uuid4().hex
         self._seen: tuple[Turn, float] | None = None
         """Another's turn, and when we first saw it on our monotonic clock: its owner's clock may be wrong."""
+        self._contended_until = 0.0
+        self._pause = _PAUSE_LIMITS[0]
 
     def read(self, deadline: Deadline | None = None) -> StoredHead:
         """The head as it stands. Raises: StorageUnavailable, StorageRefused, MalformedRow."""
+        started = time.monotonic()
         entity = self._partition.tables.get(self._partition.name, HEAD_KEY, deadline)
+        self._pause = sorted((*_PAUSE_LIMITS, _PAUSE_READS * (time.monotonic() - started)))[1]
         return empty_head(self._partition.name) if entity is None else decode_head(entity)
 
     def wait_and_read(self, take: bool, deadline: Deadline, known: StoredHead | None) -> StoredHead:
@@ -40,11 +49,15 @@ class Turns:
 
         Raises: LedgerBusy when the deadline passes, StorageUnavailable, StorageRefused, MalformedRow.
         """
+        if time.monotonic() < self._contended_until and known is not None:
+            known = None
+            self._wait(deadline)
         while not deadline.expired:
             stored = known or self.read(deadline)
             known = None
             if self._is_anothers(stored.turn):
-                time.sleep(min(_POLL * random.uniform(0.5, 1.5), deadline.remaining))
+                self._contended_until = time.monotonic() + CONTENDED.total_seconds()
+                self._wait(deadline)
             elif not take or self.is_ours(stored):
                 return stored
             elif taken := self._write(stored, Turn(self._owner, self._clock() + TURN)):
@@ -57,6 +70,9 @@ class Turns:
     def release(self, stored: StoredHead) -> StoredHead | None:
         """Ends our turn without a commit. None: the head has changed meanwhile."""
         return self._write(stored, None)
+
+    def _wait(self, deadline: Deadline) -> None:
+        time.sleep(min(self._pause * random.uniform(0.5, 1.5), deadline.remaining))
 
     def _write(self, stored: StoredHead, turn: Turn | None) -> StoredHead | None:
         properties = encode_row(encode_head(stored.head, turn))
