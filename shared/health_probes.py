@@ -21,6 +21,7 @@ def probes(services: "Services") -> Mapping[str, Probe]:
         "token_keys": lambda: token_keys(services),
         "signing": lambda: signing(services),
         "sync": lambda: sync(services),
+        "crl": crl,
     }
 
 
@@ -78,3 +79,7 @@ def sync(services: "Services") -> Finding:
         minutes = age.total_seconds() / 60
         return Finding(HealthStatus.DEGRADED, f"The last successful tenant sync finished {minutes:.0f} minutes ago.")
     return HEALTHY
+
+
+def crl() -> Finding:
+    return Finding(HealthStatus.NOT_CONFIGURED, "This version publishes no CRL.")

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from shared.pki.issuance import Issuance
     from shared.pki.policy import IssuancePolicy
     from shared.pki.signing.base import SigningBackend
+    from shared.pki.sweeper import Sweeper
+
+TIMER_BUDGET = timedelta(minutes=4)  # below the shortest limit of a plan (10 minutes) and below the timers' interval
 
 T = TypeVar("T")
 
@@ -244,6 +247,12 @@ class Services:
 
         return CertificateViews(self.ledger, self.authority)
 
+    @built_once
+    def sweeper(self) -> "Sweeper":
+        from shared.pki.sweeper import Sweeper
+
+        return Sweeper(self.ledger)
+
     # --- Operations ---
 
     @built_once
@@ -271,6 +280,6 @@ def services() -> Services:
     return _services
 
 
-def timer_context(function: str, budget: timedelta) -> Context:
+def timer_context(function: str, budget: timedelta = TIMER_BUDGET) -> Context:
     """An operation that a timer starts; `budget` is how long it may take."""
     return Context(Actor(ActorKind.TIMER, function), f"timer-{uuid4()}", Deadline.after(budget))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.api.pagination import paginated
 from shared.directory.records.certificate import Certificate
 from shared.directory.records.user import Group, User
-from shared.directory.replica.queries import CertificateSummary, Page, UserSummary, effective_status
+from shared.directory.replica.queries import CertificateSummary, Page, Statistics, UserSummary, effective_status
 from shared.errors import AppError
 from shared.health import Finding, HealthReport
 
