@@ -88,6 +88,6 @@ def test_the_bundle_holds_the_public_roots_too(tmp_path: Path) -> None:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(files.bundle)
-    names = [dict(part[0] for part in root["subject"]) for root in context.get_ca_certs()]
-    assert len(names) > 100
-    assert any(name.get("commonName") == tls.ROOT_NAME for name in names)
+    subjects = [str(root["subject"]) for root in context.get_ca_certs()]
+    assert len(subjects) > 100
+    assert any(tls.ROOT_NAME in subject for subject in subjects)

@@ -165,7 +165,8 @@ class TestRefusals:
             "client_id": tenant.client_id,
             "client_secret": tenant.client_secret,
             "scope": tenant.graph_scope,
-        } | changes
+        }
+        form.update(changes)
         url = f"{tenant.authority}/oauth2/v2.0/token"
         sent = {name: value for name, value in form.items() if value is not None}
         reply = requests.post(url, data=sent, verify=ca_path, timeout=10)
