@@ -32,6 +32,16 @@ POLICY = IssuancePolicy(public_url=PUBLIC_URL, policy_oids=("1.3.6.1.4.1.55555.1
 _requests = itertools.count(1)
 
 
+@dataclass
+class SettableClock:
+    """A clock that stands still until it is set."""
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 def context(actor: str = "tests") -> Context:
     return Context(Actor(ActorKind.APP, actor), f"test-{next(_requests)}")
 

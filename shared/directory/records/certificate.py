@@ -210,7 +210,7 @@ class CertifiedKey(Record):
     KIND: ClassVar[str] = "key"
 
     public_key_sha256: str
-    user_id: int | None
+    user_id: int | None = None
     """None: the CA's own."""
     compromised: bool = False
     """A certificate of it was revoked for keyCompromise."""
