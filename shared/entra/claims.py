@@ -253,6 +253,7 @@ def valid_token(claims: Claims, expected: Expected) -> ValidToken:
     """What is taken from claims that passed both tables."""
     given = claims.get
     client_id = given(expected.client_claim)
+    scopes = tuple(given("scp", "").split())
     return ValidToken(  # in the order of the fields: named arguments double the time that this takes
         claims["sub"],
         claims["oid"].lower(),
@@ -260,7 +261,7 @@ def valid_token(claims: Claims, expected: Expected) -> ValidToken:
         claims["aud"],
         expected.issuer,
         expected.version,
-        _token_type(claims, client_id),
+        _token_type(claims, client_id, scopes),
         client_id and client_id.lower(),
         given("upn") or given("preferred_username") or given("unique_name"),
         given("email"),
@@ -268,17 +269,20 @@ def valid_token(claims: Claims, expected: Expected) -> ValidToken:
         tuple(given("roles", ())),
         tuple(given("groups", ())),
         _has_groups_overage(claims),
-        tuple(given("scp", "").split()),
+        scopes,
         claims["iat"],
         claims["exp"],
     )
 
 
-def _token_type(claims: Claims, client_id: str | None) -> TokenType:
-    """Access tokens name the client that asked for them; ID tokens are for their audience itself."""
+def _token_type(claims: Claims, client_id: str | None, scopes: tuple[str, ...]) -> TokenType:
+    """Access tokens name the client that asked for them; ID tokens are for their audience itself.
+
+    A delegated token without a scope grants nothing to its client, so it is not taken for an access token.
+    """
     if client_id is None:
         return TokenType.ID
-    if claims.get("scp"):
+    if scopes:
         return TokenType.USER
     kind = claims.get("idtyp")  # an optional claim; without it, an app is its own subject
     if kind == "app" or (kind is None and claims["sub"] == claims["oid"]):

@@ -1,0 +1,70 @@
+"""`manage.py token`: API tokens for callers without an Entra identity."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+from rich.table import Table
+
+from shared.api.permissions import Permission
+from shared.cli.console import emit, json_option, operator_context
+from shared.directory.records.api_token import ApiToken
+from shared.services import services
+
+ABILITIES = ("*", *map(str, Permission))
+
+
+@click.group()
+def command() -> None:
+    """Create, list and revoke API tokens."""
+
+
+@command.command()
+@click.option("--name", required=True, help="What it is for; shown in lists and in the audit log.")
+@click.option("--ability", "abilities", multiple=True, required=True, type=click.Choice(ABILITIES), help="Repeatable.")
+@click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Life in days.")
+@json_option
+def create(name: str, abilities: tuple[str, ...], days: int, as_json: bool) -> None:
+    """Create a token and print it: this is the only time that it can be seen."""
+    created = services().api_tokens.create(name, abilities, timedelta(days=days), operator_context())
+    data = _shown(created.token) | {"token": created.plain_text}
+    emit(data, as_json, lambda: f"{created.plain_text}\n\nKeep it now: it is not stored and cannot be shown again.")
+
+
+@command.command("list")
+@json_option
+def list_tokens(as_json: bool) -> None:
+    """List all tokens, without their secrets."""
+    tokens = services().api_tokens
+    data = [_shown(token) | {"last_used_at": tokens.last_used_at(token.id)} for token in tokens.list()]
+    emit(data, as_json, lambda: _table(data))
+
+
+@command.command()
+@click.argument("token_id", type=click.IntRange(1))
+@json_option
+def revoke(token_id: int, as_json: bool) -> None:
+    """End a token for good."""
+    token = services().api_tokens.revoke(token_id, operator_context())
+    emit(_shown(token), as_json, lambda: f"Token {token.id} ({token.name}) is revoked.")
+
+
+def _shown(token: ApiToken) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "abilities": list(token.abilities),
+        "created_at": token.created_at,
+        "created_by": token.created_by,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+    }
+
+
+def _table(tokens: list[dict[str, Any]]) -> Table:
+    table = Table("Id", "Name", "Abilities", "Created", "Expires", "Last used", "Revoked")
+    for token in tokens:
+        moments = (token[name] for name in ("created_at", "expires_at", "last_used_at", "revoked_at"))
+        shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "–" for moment in moments]
+        table.add_row(str(token["id"]), token["name"], " ".join(token["abilities"]), *shown)
+    return table
