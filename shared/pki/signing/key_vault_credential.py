@@ -2,8 +2,10 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -26,6 +28,8 @@ MakeCredential = Callable[[], TokenSource]
 
 # A token request is not retried by azure-identity: the backend tries again itself, within the caller's deadline.
 TOKEN_REQUEST: Mapping[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 10}
+
+FAILURE_COUNTS_FOR = timedelta(seconds=1)
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 PASSING_AADSTS = frozenset({"AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055", "AADSTS50196"})
@@ -114,22 +118,35 @@ def _is_microsofts(authority: str) -> bool:
 
 
 class VaultCredential:
-    """A credential made at its first token, whose failures are the backend's errors.
+    """A credential made at its first token, whose failures are the backend's errors. Many threads that need a token
+    cause one request.
 
     Raises BackendMisconfigured (Entra ID refuses, or there is nothing to prove an identity with) and
-    BackendUnavailable (Entra ID cannot be asked). Many threads that need a token cause one request.
+    BackendUnavailable (Entra ID cannot be asked). After the latter the credential is made anew, because msal answers
+    every further request for 60 s with the failure that it has seen; we do so for one second.
     """
 
     def __init__(self, make: MakeCredential) -> None:
         self._make = make
         self._credential: TokenSource | None = None
+        self._failure: BackendUnavailable | None = None
+        self._failure_counts_until = 0.0
         self._lock = threading.Lock()
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        with self._lock, _explained():
-            if self._credential is None:
-                self._credential = self._make()
-            return self._credential.get_token_info(*scopes, options=options)
+        with self._lock:
+            if self._failure is not None and time.monotonic() < self._failure_counts_until:
+                raise BackendUnavailable(self._failure.message) from self._failure
+            try:
+                with _explained():
+                    if self._credential is None:
+                        self._credential = self._make()
+                    return self._credential.get_token_info(*scopes, options=options)
+            except BackendUnavailable as failure:
+                self._credential = None
+                self._failure = failure
+                self._failure_counts_until = time.monotonic() + FAILURE_COUNTS_FOR.total_seconds()
+                raise
 
 
 @contextmanager
@@ -161,6 +178,11 @@ def _explain(error: ClientAuthenticationError) -> BackendMisconfigured | Backend
         return BackendMisconfigured(
             "The key vault belongs to another tenant than ENTRA_TENANT_ID: a vault trusts its own tenant only. "
             "Check CA_KEY_VAULT_URL."
+        )
+    if "Unable to get authority configuration" in error.message:
+        return BackendMisconfigured(
+            "Entra ID does not know the tenant that the key vault is to be asked for: check ENTRA_TENANT_ID, and "
+            "ENTRA_CLOUD for a national cloud."
         )
     found = re.search(r"AADSTS\d+", error.message)
     if found is None or found.group() in PASSING_AADSTS:
