@@ -11,7 +11,6 @@ import re
 import secrets
 import string
 import threading
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +71,7 @@ class ApiTokens:
         self._state = state
         self._clock = clock
         self._random_choice = random_choice
-        self._noted: dict[int, float] = {}
+        self._noted: dict[int, datetime] = {}
         self._noting = threading.Lock()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="token-use")
 
@@ -84,7 +83,7 @@ class ApiTokens:
 
         def decide(tx: Transaction) -> ApiToken:
             token = ApiToken(
-                id=tx.next_id(ApiToken.KIND),
+                id=tx.next_id(ApiToken.SEQUENCE),
                 name=name,
                 abilities=tuple(dict.fromkeys(abilities)),
                 secret_sha256=_sha256(secret),
@@ -106,9 +105,10 @@ class ApiTokens:
         token_id, secret = parsed
         token = self._ledger.get(ApiToken, api_token_key(token_id))
         matches = hmac.compare_digest(token.secret_sha256 if token else NO_SECRET, _sha256(secret))
-        if token is None or not matches or not token.is_usable(self._clock()):
+        now = self._clock()
+        if token is None or not matches or not token.is_usable(now):
             return None
-        self._note_use(token.id)
+        self._note_use(token.id, now)
         return token
 
     def list(self) -> list[ApiToken]:
@@ -133,18 +133,20 @@ class ApiTokens:
 
         return self._ledger.commit(Request("token.revoked", context, decide), context.deadline).value
 
-    def _note_use(self, token_id: int) -> None:
-        """At most once a minute and process, beside the request: it neither waits for this nor fails with it."""
-        now = time.monotonic()
+    def _note_use(self, token_id: int, now: datetime) -> None:
+        """At most once a minute, beside the request: it neither waits for this nor fails with it."""
         with self._noting:
-            if now - self._noted.get(token_id, float("-inf")) < USED_AT_INTERVAL.total_seconds():
+            noted = self._noted.get(token_id)
+            if noted is not None and now - noted < USED_AT_INTERVAL:
                 return
             self._noted[token_id] = now
-        self._writer.submit(self._write_use, token_id, self._clock())
+        self._writer.submit(self._write_use, token_id, now)
 
-    def _write_use(self, token_id: int, moment: datetime) -> None:
+    def _write_use(self, token_id: int, now: datetime) -> None:
         try:
-            self._state.put(_used_name(token_id), format_time(moment).encode())
+            noted = self.last_used_at(token_id)  # perhaps by another process
+            if noted is None or now - noted >= USED_AT_INTERVAL:
+                self._state.put(_used_name(token_id), format_time(now).encode())
         except Exception as error:  # noqa: BLE001  (a statistic, not worth a request)
             log.warning("the use of API token %s could not be noted: %s", token_id, error)
 

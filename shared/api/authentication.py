@@ -1,6 +1,7 @@
 """Who calls, and what they may do: an Entra access token of the own tenant for this app, or an API token.
 
-The two are told apart by their shape and never tried as each other. Whatever is wrong, the reply is the same 401.
+The two are told apart by their shape and never tried as each other. Every refusal is a 401 with Laravel's message; its
+`detail` and `error` tell an integrator what to mend.
 """
 
 import re
@@ -15,18 +16,27 @@ from shared.entra.token_errors import TokenRejected
 from shared.entra.token_validator import TokenValidator
 from shared.errors import AppError
 
-BEARER = re.compile(r"bearer +([\x21-\x2b\x2d-\x7e]+)", re.IGNORECASE | re.ASCII)  # RFC 6750 2.1; no comma: one token
+BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/|]+=*)", re.IGNORECASE | re.ASCII)
+"""RFC 6750 2.1, and the `|` of API tokens. No comma: where a header came twice, the host joins the values by one."""
 API_TOKEN_START = re.compile(r"[0-9]+\|", re.ASCII)
 
 
 class Unauthenticated(AppError):
-    """No, bad or expired credentials (RFC 6750 3)."""
+    """No, bad or expired credentials, with the challenge of RFC 6750 3.
+
+    Args:
+        error: RFC 6750's error code; None where there were no credentials at all.
+        reason: what to mend, in fixed words without quotation marks: they are repeated in the challenge.
+        token_error: the validator's code, if an Entra token was refused.
+    """
 
     status, code = 401, "unauthenticated"
 
-    def __init__(self, *, given: bool) -> None:
-        super().__init__("Unauthenticated.")
-        self.headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"}
+    def __init__(self, error: str | None, reason: str, token_error: str | None = None) -> None:
+        details = {"detail": reason} | ({"error": token_error} if token_error else {})
+        super().__init__("Unauthenticated.", details=details)
+        challenge = f'Bearer error="{error}", error_description="{reason}"' if error else 'Bearer realm="entra-pki"'
+        self.headers: Mapping[str, str] = {"WWW-Authenticate": challenge}
 
 
 class Forbidden(AppError):
@@ -34,20 +44,24 @@ class Forbidden(AppError):
 
     status, code = 403, "forbidden"
 
-    def __init__(self) -> None:
-        super().__init__("This action is unauthorized.")
-        self.headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    def __init__(self, reason: str) -> None:
+        super().__init__("This action is unauthorized.", details={"detail": reason})
+        challenge = f'Bearer error="insufficient_scope", error_description="{reason}"'
+        self.headers: Mapping[str, str] = {"WWW-Authenticate": challenge}
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """An authenticated caller."""
+
     actor: Actor
     permissions: frozenset[Permission]
 
     def require(self, permission: Permission) -> None:
         """Raises Forbidden."""
         if permission not in self.permissions:
-            raise Forbidden
+            names = dict.fromkeys((permission, Permission.MANAGE))
+            raise Forbidden(f"This needs the app role or ability {' or '.join(names)}.")
 
 
 class Authenticator:
@@ -55,13 +69,13 @@ class Authenticator:
 
     Args:
         validator: accepts the own tenant's tokens for this app's own audiences, and nothing else.
-        allowed_clients: client ids that may call; empty means any.
+        allowed_clients: client ids (`azp`, `appid`) that may call with Entra tokens; empty means any.
     """
 
     def __init__(self, validator: TokenValidator, api_tokens: ApiTokens, allowed_clients: frozenset[str]) -> None:
         self._validator = validator
         self._api_tokens = api_tokens
-        self._allowed_clients = allowed_clients
+        self._allowed_clients = frozenset(client_id.lower() for client_id in allowed_clients)
 
     def authenticate(self, authorization: Sequence[str]) -> Identity:
         """Raises Unauthenticated, Forbidden, or KeysUnavailable when an Entra token cannot be judged just now.
@@ -70,38 +84,34 @@ class Authenticator:
             authorization: the values of all Authorization headers; more than one is refused.
         """
         if not authorization:
-            raise Unauthenticated(given=False)
+            raise Unauthenticated(None, "The request has no Authorization header.")
         bearer = BEARER.fullmatch(authorization[0]) if len(authorization) == 1 else None
         if bearer is None:
-            raise Unauthenticated(given=True)
+            raise Unauthenticated("invalid_request", "One Authorization header with one bearer token is expected.")
         token = bearer.group(1)
         if API_TOKEN_START.match(token):
             return self._by_api_token(token)
-        if token.count(".") == 2:
-            return self._by_entra_token(token)
-        raise Unauthenticated(given=True)
+        return self._by_entra_token(token)
 
     def _by_api_token(self, plain_text: str) -> Identity:
         token = self._api_tokens.find(plain_text)
         if token is None:
-            raise Unauthenticated(given=True)
+            raise Unauthenticated("invalid_token", "The API token is unknown, revoked or expired.")
         actor = Actor(ActorKind.API_TOKEN, str(token.id), token.name)
         return Identity(actor, EVERYTHING if EVERY_ABILITY in token.abilities else permissions_of(token.abilities))
 
     def _by_entra_token(self, token: str) -> Identity:
         try:
             valid = self._validator.validate(token, expected_type="access")
-        except TokenRejected:
-            raise Unauthenticated(given=True) from None
+        except TokenRejected as rejected:
+            raise Unauthenticated("invalid_token", rejected.message, str(rejected.error)) from None
         if self._allowed_clients and valid.client_id not in self._allowed_clients:
-            raise Forbidden
+            raise Forbidden("The client that the token was issued to may not call this API.")
         return Identity(_actor(valid), permissions_of(valid.roles))
 
 
 def _actor(token: ValidToken) -> Actor:
-    """A delegated token acts for a user only within a scope that the user or an administrator consented to."""
-    if token.token_type is TokenType.APP:
-        return Actor(ActorKind.APP, token.client_id or token.object_id, token.name or "")
-    if not token.scopes:
-        raise Forbidden
-    return Actor(ActorKind.USER, token.object_id, token.user_principal_name or token.name or "")
+    """A token without scopes is never taken for a user's access token (`claims.TokenType`)."""
+    if token.token_type is TokenType.USER:
+        return Actor(ActorKind.USER, token.object_id, token.user_principal_name or token.name or "")
+    return Actor(ActorKind.APP, str(token.client_id), token.name or "")

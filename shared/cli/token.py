@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from shared.api.permissions import Permission
@@ -46,7 +47,7 @@ def list_tokens(as_json: bool) -> None:
 def revoke(token_id: int, as_json: bool) -> None:
     """End a token for good."""
     token = services().api_tokens.revoke(token_id, operator_context())
-    emit(_shown(token), as_json, lambda: f"Token {token.id} ({token.name}) is revoked.")
+    emit(_shown(token), as_json, lambda: f"Token {token.id} ({escape(token.name)}) is revoked.")
 
 
 def _shown(token: ApiToken) -> dict[str, Any]:
@@ -66,5 +67,5 @@ def _table(tokens: list[dict[str, Any]]) -> Table:
     for token in tokens:
         moments = (token[name] for name in ("created_at", "expires_at", "last_used_at", "revoked_at"))
         shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "–" for moment in moments]
-        table.add_row(str(token["id"]), token["name"], " ".join(token["abilities"]), *shown)
+        table.add_row(str(token["id"]), escape(token["name"]), " ".join(token["abilities"]), *shown)
     return table

@@ -26,7 +26,7 @@ Claims = Mapping[str, Any]
 
 class TokenType(StrEnum):
     USER = "user"
-    """An access token for a person who signed in (delegated)."""
+    """An access token for a person who signed in (delegated), with at least one scope."""
     APP = "app"
     """An access token for a service itself."""
     ID = "id"

@@ -9,16 +9,17 @@ from shared.directory.records.base import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ApiToken(Record):
-    """One API token with Laravel Sanctum's semantics."""
+    """One API token with Laravel Sanctum's semantics. Revoked ones stay, so that the log's actors keep their names."""
 
     KIND: ClassVar[str] = "token"
+    SEQUENCE: ClassVar[str] = "token"
 
     id: int
     name: str
     abilities: tuple[str, ...]
     """`*` grants everything; any other is the exact name of a permission."""
     secret_sha256: str
-    """SHA-256 of what follows the `|`, lower-case hex."""
+    """Of what follows the `|`, lower-case hex. The secret is random, so it needs neither salt nor a slow hash."""
     created_by: str
     created_at: datetime
     expires_at: datetime | None = None
