@@ -36,7 +36,7 @@ def storage(services: "Services") -> Finding:
 
 def graph(services: "Services") -> Finding:
     """Asks for one user: that needs a token, the network and the permission."""
-    url = services.graph.url("users", {"$select": "id", "$top": "1"})
+    url = services.graph.url("/users", {"$select": "id", "$top": "1"})
     services.graph.get(url, Deadline.after(PROBE_TIMEOUT), permission="User.Read.All")
     return HEALTHY
 
