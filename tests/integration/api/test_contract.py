@@ -1,6 +1,7 @@
 """The API as its callers see it: over HTTP, through the functions host, on Azurite and the Entra emulator."""
 
 import base64
+import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -298,14 +299,19 @@ def test_a_disabled_or_deleted_user_gets_no_certificate(stack: Stack, ada: dict[
 
 
 def test_a_user_that_is_not_from_entra_gets_no_certificate_and_is_not_listed(stack: Stack) -> None:
-    name = f"Local {uuid.uuid4().hex[:8]}"
+    name, next_name = f"Local {uuid.uuid4().hex[:8]}", upn("next")
     file = stack.folder / "people.csv"
     file.write_text(f"name,email\n{name},local@contoso.example\n", encoding="utf-8")
-    imported = stack.manage("users", "import", str(file), "--json")
-    (user_id,) = [int(number) for number in re.findall(r'"id": (\d+)', imported)] or [0]
+    imported = json.loads(stack.manage("users", "import", str(file), "--json"))
+    stack.entra.add_user(next_name, displayName="Next")
+    following = stack.api.post("sync-user", json={"user_principal_name": next_name}).json()["user"]["id"]
 
+    local = stack.api.get(f"users/{following - 1}").json()["user"]
+    reply = provision(stack, local["id"])
+
+    assert imported == {"created": 1, "updated": 0, "unchanged": 0}
+    assert (local["name"], local["entra_id"], local["entra_upn"]) == (name, None, None)
     assert stack.api.get("users", params={"search": name}).json()["total"] == 0
-    reply = provision(stack, user_id)
     assert (reply.status_code, reply.json()["code"]) == (409, "user_not_synchronized")
 
 
