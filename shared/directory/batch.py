@@ -17,9 +17,10 @@ MAX_OPERATIONS = 100
 MAX_BODY_BYTES = 3 * 1024 * 1024
 """The service takes 4 MiB; the rest is a margin."""
 
-_PART = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r?\n(.*?)(?=\r?\n--|\Z)", re.DOTALL)
+_PART = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r?\n(.*?)(?=\r?\n--\w+response_)", re.DOTALL)
+"""A part counts only with the boundary after it: an answer may be cut off anywhere."""
 _ETAG = re.compile(rb"^ETag:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
-_PART_OVERHEAD = 330
+_PART_OVERHEAD = 500
 """Bytes of one part beside its path and JSON: boundaries, headers, request line, host."""
 
 

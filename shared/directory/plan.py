@@ -51,6 +51,7 @@ class Plan:
     def add(self, pending: Pending) -> bool:
         """Decides the request. False: it does not fit any more, and nothing of it was taken."""
         transaction = Transaction(self.snapshot, self._staged, self.time)
+        asked_before = self.snapshot.asked
         try:
             value = pending.request.decide(transaction)
             own = transaction.staged
@@ -59,7 +60,7 @@ class Plan:
             self.decisions.append(Decision(pending, error=error))
             return True
         finally:
-            pending.wanted |= self.snapshot.asked | transaction.staged.rows.keys()
+            pending.wanted |= (self.snapshot.asked - asked_before) | transaction.staged.rows.keys()
         if own.changes and not self._take(pending, own, properties):
             if self._log:
                 return False

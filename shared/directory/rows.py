@@ -6,7 +6,6 @@ Limits: https://learn.microsoft.com/rest/api/storageservices/understanding-the-t
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -154,18 +153,18 @@ def _encode_property(entity: dict[str, Any], name: str, value: Value) -> None:
 
 
 def _decode_property(key: str, name: str, wire: Any, edm_type: str | None) -> Value:
-    match edm_type, wire:
-        case None | "Edm.String", str():
-            return str(wire)
-        case None | "Edm.Boolean", bool():
-            return bool(wire)
-        case "Edm.Int64", str():
-            return int(wire)
-        case "Edm.Binary", str():
-            try:
+    try:
+        match edm_type, wire:
+            case None | "Edm.String", str():
+                return str(wire)
+            case None | "Edm.Boolean", bool():
+                return bool(wire)
+            case "Edm.Int64", str():
+                return int(wire)
+            case "Edm.Binary", str():
                 return base64.b64decode(wire, validate=True)
-            except binascii.Error as error:
-                raise MalformedRow(key, f"{name} is not base64") from error
+    except ValueError as error:
+        raise MalformedRow(key, f"{name} is not of its type {edm_type}") from error
     raise MalformedRow(key, f"{name} is of type {edm_type or type(wire).__name__}, which this app does not write")
 
 
