@@ -15,6 +15,10 @@ RESUMABLE_FOR = timedelta(minutes=15)
 """From then on the sweeper takes the reservation: `shared.pki.sweeper.SWEEP_AFTER` is the same moment."""
 
 
+ASK_AGAIN_AFTER = timedelta(seconds=5)
+"""At most: a request in flight usually ends within a second, one that died only when its lease does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """One caller's key with the order that it stands for."""
@@ -63,5 +67,5 @@ def may_be_resumed(certificate: Certificate, now: datetime) -> bool:
     if certificate.status is not CertificateStatus.PENDING:
         return False
     if now < certificate.sign_before:
-        raise IdempotencyInFlight(certificate.sign_before - now)
+        raise IdempotencyInFlight(min(certificate.sign_before - now, ASK_AGAIN_AFTER))
     return certificate.key_origin is KeyOrigin.CSR and now < certificate.created_at + RESUMABLE_FOR

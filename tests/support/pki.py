@@ -80,6 +80,7 @@ class TestCa:
     backend: SigningBackend
     authority: Authority
     issuance: Issuance
+    policy: IssuancePolicy
     clock: Clock = system_clock
 
     @classmethod
@@ -95,7 +96,8 @@ class TestCa:
         **options: Any,
     ) -> "TestCa":
         authority = Authority(ledger, backend, backend_name, cached_for=timedelta(0))
-        return cls(ledger, backend, authority, issuance(ledger, authority, policy, clock=clock, **options), clock)
+        issuing = issuance(ledger, authority, policy, clock=clock, **options)
+        return cls(ledger, backend, authority, issuing, policy, clock)
 
     @property
     def ceremony(self) -> Ceremony:
