@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from shared.directory.audit_chain import ChainWalk, Mentions
+from shared.directory.audit_chain import ChainWalk, Mention, Mentions
 from shared.directory.errors import MalformedRow
 from shared.directory.head import HEAD_KEY, StoredHead, decode_head, empty_head, encode_head
 from shared.directory.log import LOG_PREFIX, log_key
@@ -68,6 +68,14 @@ def verify(
         return _Audit(partition, anchors, mentions, progress).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    key: str
+    mention: Mention | None
+    """The last mention that the record was compared with."""
+    problem: str
+
+
 class _Audit:
     def __init__(
         self,
@@ -86,8 +94,12 @@ class _Audit:
     def run(self) -> AuditReport:
         self._check_log_and_head()
         suspects, records = self._suspects()
-        for key in suspects:
-            self._check_again(key)
+        self._walk.go_on(self._progress)
+        for suspect in suspects:
+            if self._mentions.of(suspect.key) == suspect.mention:
+                self._report(suspect.key, suspect.problem)
+            else:
+                self._check_again(suspect.key)
         self._walk.check_anchors()
         findings = sorted(self._findings, key=lambda finding: finding.key)
         return AuditReport(self._walk.last_seq, self._walk.rows, records, tuple(findings), self._truncated)
@@ -137,20 +149,26 @@ class _Audit:
             return None
         return stored
 
-    def _suspects(self) -> tuple[list[str], int]:
-        """The keys whose record and last mention differ, perhaps only because of a change under way; all records."""
-        suspects, records = [], 0
+    def _suspects(self) -> tuple[list["_Suspect"], int]:
+        """The records that differ from their last mention, and how many records there are.
+
+        A change under way may be the reason. Then the log, read on, names the record once more.
+        """
+        suspects, records = list[_Suspect](), 0
         for entity in self._records():
             key = str(entity["RowKey"])
             self._mentions.tick(key)
-            if self._problem(key, entity):
-                suspects.append(key)
+            self._suspect(suspects, key, entity)
             records += 1
             self._progress(1)
-            if len(suspects) > MAX_FINDINGS:
-                self._truncated = True
-                return suspects, records
-        return suspects + self._mentions.unticked(), records
+        for key in self._mentions.unticked():
+            self._suspect(suspects, key, None)
+        return suspects, records
+
+    def _suspect(self, suspects: list["_Suspect"], key: str, entity: Entity | None) -> None:
+        problem = self._problem(key, entity)
+        if problem and len(suspects) <= MAX_FINDINGS:
+            suspects.append(_Suspect(key, self._mentions.of(key), problem))
 
     def _records(self) -> Iterator[Entity]:
         for start, end in (("", LOG_PREFIX), (prefix_end(LOG_PREFIX), None)):
@@ -159,7 +177,7 @@ class _Audit:
                     yield entity
 
     def _check_again(self, key: str) -> None:
-        """A difference counts if the log did not come to name the record again around the reading of its row."""
+        """A difference counts if the log names the record no more after its row was read."""
         for _ in range(_RECHECKS):
             before = self._mentions.of(key)
             problem = self._problem(key, self._partition.tables.get(self._partition.name, key))
