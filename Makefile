@@ -17,7 +17,7 @@ PYTHON_READY := $(VENV)/ready-$(call checksum,requirements.txt requirements-cli.
 AZURITE := local/azurite
 AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/package.json $(AZURITE)/package-lock.json)
 
-# Arguments for pytest, for example `make test ARGS="tests/unit -k ledger"`.
+# Arguments for the command, for example `make test ARGS="tests/unit -k ledger"` or `make run ARGS=--free-ports`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -45,10 +45,10 @@ test: setup lint typecheck ## check style and types, then run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 demo: setup ## see the product do its main job on a laptop's own cloud
-	@$(BIN)/python -m local.demo
+	@$(BIN)/python -m local.demo $(ARGS)
 
 run: setup ## start the laptop's cloud and keep it up
-	@$(BIN)/python -m local.run
+	@$(BIN)/python -m local.run $(ARGS)
 
 bench: setup ## run the benchmarks
 	@for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; done

@@ -143,7 +143,7 @@ class Stack:
             log=self.folder / "functions-host.log",
         )
         deadline = time.monotonic() + HEALTH_TIMEOUT.total_seconds()
-        while (reply := ApiClient(self.url, None).get("health")).status_code != 200:
+        while (reply := ApiClient(self.url, self._token).get("health")).status_code != 200:
             if time.monotonic() > deadline:
                 raise StackFailed(f"The app is not healthy: {reply.text}\n{self.host.process.tail}")
             time.sleep(0.2)

@@ -1,0 +1,297 @@
+"""`make demo`: the product does its main job, step by step, on the laptop's own cloud.
+
+Every step checks what it got; the exit status is 0 only if all of them were as they should be.
+"""
+
+import argparse
+import base64
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import jwt
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from rich.console import Console
+from rich.table import Table
+
+from local.azurite.azurite import Azurite
+from local.demo_directory import fill
+from local.entra.control import EntraEmulator
+from local.entra.tenant_snapshot import SnapshotUser
+from local.processes import REPOSITORY, ChildFailed, exit_on_sigterm
+from local.stack import ABILITY, ApiClient, Stack, StackFailed
+from local.storyteller import StoryFailed, Storyteller, expect
+
+STATE = REPOSITORY / ".local" / "demo"
+OUTPUT = REPOSITORY / "demo-output"
+BULK = 50
+TOLD_KEY = "it is in the reply and nowhere else"
+
+
+class Demo:
+    """The steps after the stack is up, in the order of `tell`."""
+
+    def __init__(self, story: Storyteller, stack: Stack, output: Path) -> None:
+        self._story = story
+        self._stack = stack
+        self._api = stack.api
+        self._output = output
+        people = sorted(stack.entra.snapshot().users.values(), key=lambda user: user.user_principal_name)
+        self._members = [user for user in people if _is_member(user)]
+        self._people = people
+
+    def tell(self) -> None:
+        self.ask_for_health()
+        self.sync_one_user()
+        self.sync_many_users()
+        self.sync_the_tenant()
+        self.list_and_search()
+        self.provision_client_certificate()
+        self.provision_mail_certificate()
+        self.validate_tokens()
+        self.refuse_a_local_user()
+        self.verify_the_audit_log()
+
+    def ask_for_health(self) -> None:
+        with self._story.step("Ask for health: GET /health"):
+            health = self._answer(self._api.get("health"), 200)
+            expect(health["status"] != "unhealthy", f"the app is {health['status']}")
+            checks = ", ".join(f"{name} {check['status']}" for name, check in health["checks"].items())
+            self._story.say(f"{health['status']}: {checks}")
+
+    def sync_one_user(self) -> None:
+        person = self._members[0]
+        with self._story.step("Copy one user from Entra ID: POST /sync-user"):
+            name = person.user_principal_name
+            first = self._answer(self._api.post("sync-user", json={"user_principal_name": name}), 200)
+            again = self._answer(self._api.post("sync-user", json={"user_principal_name": name}), 200)
+            expect(first["created"] and not again["created"], "the first sync creates the user, the second does not")
+            expect(first["user"]["entra_id"] == person.id, "the user carries the object id of Entra")
+            groups = ", ".join(group["display_name"] for group in first["user"]["entra_groups"])
+            self._story.say(f"{first['user']['name']} <{first['user']['email']}> is user {first['user']['id']}")
+            self._story.say(f"member of {groups or 'no group'}")
+
+    def sync_many_users(self) -> None:
+        names = [person.user_principal_name for person in self._members[1:BULK]]
+        names.append(f"nobody@{names[0].partition('@')[2]}")
+        with self._story.step(f"Copy {BULK} users in one request: POST /bulk-sync-users"):
+            self._stack.entra.reset_traffic()
+            report = self._answer(self._api.post("bulk-sync-users", json={"user_principal_names": names}), 200)
+            summary, failed = report["summary"], report["results"][-1]
+            expect(summary == {"total": BULK, "successful": BULK - 1, "failed": 1}, f"49 of 50 succeed: {summary}")
+            expect(failed["error"]["code"] == "entra_user_not_found", f"the unknown one says why: {failed}")
+            graph_requests = self._stack.entra.traffic().graph_requests
+            self._story.say(f"{summary['successful']} copied with {graph_requests} requests to Graph")
+            self._story.say(f"{failed['user_principal_name']} does not exist in Entra and fails alone")
+
+    def sync_the_tenant(self) -> None:
+        with self._story.step("Fire the timer: sync_tenant copies the whole tenant"):
+            self._stack.fire_timer("sync_tenant")
+            counts = self._statistics()["users"]
+            live = sum(person.state != "deleted" for person in self._people)
+            expect(counts["total"] == live, f"all {live} people are here: {counts}")
+            disabled = sum(person.state == "disabled" for person in self._people)
+            expect(counts["inactive"] >= disabled, f"the {disabled} disabled people are inactive: {counts}")
+            self._story.say(
+                f"{counts['total']} users: {counts['active']} active, {counts['inactive']} inactive, "
+                f"{counts['guests']} guests"
+            )
+
+    def list_and_search(self) -> None:
+        with self._story.step("List, count and search: GET /users"):
+            page = self._answer(self._api.get("users", params={"active": "true", "per_page": "5"}), 200)
+            counts = self._statistics()["users"]
+            expect(page["total"] == counts["active"], "the list and the statistics agree on the active users")
+            expect("per_page=5" in page["next_page_url"], "the link to the next page keeps the query")
+            table = Table("id", "name", "user principal name")
+            for user in page["data"]:
+                table.add_row(str(user["id"]), user["name"], user["entra_upn"])
+            self._story.show(table)
+            for spelled, as_typed in (("García", "garcia"), ("Müller", "MULLER")):
+                self._search(as_typed, spelled)
+
+    def _search(self, as_typed: str, spelled: str) -> None:
+        found = self._answer(self._api.get("users", params={"search": as_typed}), 200)["data"]
+        names = [user["name"] for user in found]
+        expect(any(spelled in name for name in names), f"{as_typed} finds {spelled}: {names}")
+        self._story.say(f"search={as_typed} finds {', '.join(names)}")
+
+    def provision_client_certificate(self) -> None:
+        with self._story.step("Issue a certificate for client authentication: POST /provision-certificate"):
+            user_id = self._user_id(self._members[0])
+            issued = self._answer(self._api.post("provision-certificate", json={"user_id": user_id}), 201)
+            certificate = issued["certificate"]
+            expect(issued["private_key_available"], TOLD_KEY)
+            leaf = self._write("client_auth.pem", certificate["pem"])
+            chain = self._write("chain.pem", certificate["chain_pem"])
+            key = self._write("client_auth.key.pem", issued["private_key"])
+            self._story.say(f"serial {certificate['serial_number']}, valid until {certificate['not_after']}")
+            verified = openssl("verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", str(chain), str(leaf))
+            self._story.say(f"openssl verify: {Path(verified.partition(':')[0]).name}:{verified.partition(':')[2]}")
+            own = openssl("x509", "-in", str(leaf), "-noout", "-pubkey")
+            expect(own == openssl("pkey", "-in", str(key), "-pubout"), "the private key is the certificate's")
+            listed = self._answer(self._api.get(f"users/{user_id}"), 200)["user"]["certificates"]
+            expect([each["id"] for each in listed] == [certificate["id"]], "the user's page shows the certificate")
+
+    def provision_mail_certificate(self) -> None:
+        with self._story.step("Issue one for mail (S/MIME) as PKCS#12: POST /provision-certificate"):
+            password = secrets.token_urlsafe(18)
+            order = {
+                "user_id": self._user_id(self._members[1]),
+                "certificate_type": "email_protection",
+                "format": "pkcs12",
+                "pkcs12_password": password,
+            }
+            issued = self._answer(self._api.post("provision-certificate", json=order), 201)
+            path = self._output / "email_protection.p12"
+            path.write_bytes(base64.b64decode(issued["pkcs12"]))
+            self._write("email_protection.password.txt", password + "\n")
+            secret = ["-passin", f"pass:{password}"]
+            leaf = self._write(
+                "email_protection.pem", openssl("pkcs12", "-in", str(path), *secret, "-clcerts", "-nokeys")
+            )
+            expect("PRIVATE KEY" in openssl("pkcs12", "-in", str(path), *secret, "-nocerts", "-noenc"), TOLD_KEY)
+            chain = str(self._output / "chain.pem")
+            openssl("verify", "-x509_strict", "-purpose", "smimesign", "-CAfile", chain, str(leaf))
+            address = openssl("x509", "-in", str(leaf), "-noout", "-email").strip()
+            expect(address == self._members[1].properties["mail"], f"it names the user's mail address: {address}")
+            self._story.say(f"for {address}; openssl opens {path.name} and verifies what is in it")
+
+    def validate_tokens(self) -> None:
+        person, tenant = self._members[0], self._stack.entra
+        with self._story.step("Validate an Entra token, and refuse forged ones: POST /validate-token"):
+            token = tenant.mint_token(user=person.id, roles=[ABILITY])
+            payload = self._answer(self._api.post("validate-token", json={"token": token}), 200)["payload"]
+            expect(payload["oid"] == person.id, "the payload names the user")
+            self._story.say(f"valid: {payload['upn']}, roles {', '.join(payload['roles'])}")
+            for what, forged in _forgeries(token).items():
+                verdict = self._answer(self._api.post("validate-token", json={"token": forged}), 401)
+                expect(verdict["valid"] is False, f"{what} is not valid")
+                self._story.say(f"{what}: refused, {verdict['error']}")
+            with_token = ApiClient(self._stack.url, token)
+            self._answer(with_token.get("statistics"), 200)
+            self._story.say("the same token opens this API, for its bearer holds the app role")
+
+    def refuse_a_local_user(self) -> None:
+        with self._story.step("Import a user who is not from Entra, and refuse a certificate: 409"):
+            table = self._write("local-users.csv", "name,email\nPat Local,pat@local.example\n")
+            self._stack.manage("users", "import", str(table))
+            newest = self._statistics()["users"]["total"] + 1
+            local = self._answer(self._api.get(f"users/{newest}"), 200)["user"]
+            expect(local["name"] == "Pat Local" and local["entra_id"] is None, f"user {newest} is local: {local}")
+            refused = self._answer(self._api.post("provision-certificate", json={"user_id": newest}), 409)
+            expect(refused["code"] == "user_not_synchronized", f"the reply says why: {refused}")
+            self._story.say(refused["message"])
+
+    def verify_the_audit_log(self) -> None:
+        with self._story.step("Verify the log of all changes: manage.py audit verify"):
+            for line in self._stack.manage("audit", "verify").splitlines():
+                self._story.say(line.strip())
+
+    def _statistics(self) -> dict[str, Any]:
+        return self._answer(self._api.get("statistics"), 200)
+
+    def _user_id(self, person: SnapshotUser) -> int:
+        found = self._answer(self._api.get("users", params={"search": person.user_principal_name}), 200)["data"]
+        ids = [int(user["id"]) for user in found if user["entra_id"] == person.id]
+        expect(len(ids) == 1, f"{person.user_principal_name} is in the list once")
+        return ids[0]
+
+    def _write(self, name: str, content: str) -> Path:
+        path = self._output / name
+        path.touch(mode=0o600)
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    @staticmethod
+    def _answer(reply: requests.Response, status: int) -> dict[str, Any]:
+        """The reply's JSON. Raises StoryFailed when it has another status."""
+        path = str(reply.request.path_url)
+        expect(reply.status_code == status, f"{path} answered {reply.status_code}, not {status}: {reply.text}")
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+def openssl(*arguments: str) -> str:
+    """What openssl prints, an independent judge of certificates. Raises StoryFailed when it is not content."""
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, f"openssl {arguments[0]} failed: {done.stderr or done.stdout}")
+    return done.stdout.strip() + "\n"
+
+
+def _is_member(person: SnapshotUser) -> bool:
+    return (
+        person.state == "active"
+        and person.properties.get("userType") == "Member"
+        and bool(person.properties.get("mail"))
+    )
+
+
+def _forgeries(token: str) -> Mapping[str, str]:
+    """The token, signed by somebody else under the same key id, and with one claim changed under the old signature."""
+    header, payload = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    admin = json.dumps(payload | {"upn": "admin@contoso.example"}).encode()
+    first, _, last = token.split(".")
+    changed = f"{first}.{base64.urlsafe_b64encode(admin).decode().rstrip('=')}.{last}"
+    return {
+        "the same claims signed with another key": jwt.encode(payload, stranger, "RS256", headers=header),
+        "a changed claim under the old signature": changed,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("--state", type=Path, default=STATE, help="where keys and logs go; emptied first")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where what is issued goes; emptied first")
+    arguments = parser.parse_args()
+    exit_on_sigterm()
+    console = Console()
+    story = Storyteller(console)
+    for folder in (arguments.state, arguments.output):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    try:
+        expect(shutil.which("openssl") is not None, "openssl is not installed; the demo lets it judge certificates.")
+        with ExitStack() as ends:
+            stack = start(story, ends, arguments.state.resolve())
+            Demo(story, stack, arguments.output).tell()
+    except (StoryFailed, StackFailed, ChildFailed, FileNotFoundError) as failure:
+        console.print("This step failed:", style="bold red")
+        console.out(failure, highlight=False)
+        return 1
+    story.end(f"What was issued is in {arguments.output}.")
+    return 0
+
+
+def start(story: Storyteller, ends: ExitStack, folder: Path) -> Stack:
+    """The first steps: emulators, tenant, authority, token, host. `ends` ends them all."""
+    with story.step("Start the laptop's cloud: Azurite for storage, an emulator for Entra ID and Graph"):
+        azurite = ends.enter_context(Azurite.start(log=folder / "azurite.log"))
+        entra = ends.enter_context(EntraEmulator.start(folder / "entra"))
+        tenant = entra.new_tenant()
+        fill(tenant)
+        people = tenant.snapshot()
+        story.say(f"{len(people.users)} people and {len(people.groups)} groups in tenant {tenant.id}")
+    stack = Stack(azurite, entra, tenant, folder)
+    ends.callback(stack.stop)
+    with story.step("Make the certificate authority: manage.py ca init"):
+        stack.create_storage()
+        stack.create_authority()
+    with story.step("Make an API token: manage.py token create"):
+        story.say(f"{stack.create_token().partition('|')[0]}|… with the ability {ABILITY}")
+    with story.step("Start the Functions app"):
+        stack.start_host()
+        story.say(f"{len(stack.host.functions)} functions at {stack.url}")
+    return stack
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Every function of the app, indexed and invoked by Microsoft's own worker library; not by our imitation of a host."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local.entra.directory_control import DirectoryObject
+from local.stack import ABILITY, Stack, clean_environment
+from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
+
+ENTRA = "/api/v1/entra-id"
+PKI = "/api/v1/pki/{issuer_id}"
+TIMERS = frozenset({"sync_tenant"})
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that a function answers with `status`; braces in path and body stand for the fixture's facts."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    status: int = 200
+    content_type: str = "application/json"
+
+
+CASES: Mapping[str, Case] = {
+    "health": Case("GET", f"{ENTRA}/health"),
+    "statistics": Case("GET", f"{ENTRA}/statistics"),
+    "sync_user": Case("POST", f"{ENTRA}/sync-user", {"user_principal_name": "{upn}"}),
+    "bulk_sync_users": Case(
+        "POST", f"{ENTRA}/bulk-sync-users", {"user_principal_names": ["{upn}", "nobody@x.example"]}
+    ),
+    "provision_certificate": Case("POST", f"{ENTRA}/provision-certificate", {"user_id": "{user_id}"}, 201),
+    "validate_token": Case("POST", f"{ENTRA}/validate-token", {"token": "{entra_token}"}),
+    "list_users": Case("GET", f"{ENTRA}/users?recently_synced=&search=ada"),
+    "show_user": Case("GET", f"{ENTRA}/users/{{user_id}}"),
+    "list_certificates": Case("GET", f"{ENTRA}/certificates"),
+    "show_certificate": Case("GET", f"{ENTRA}/certificates/{{certificate_id}}"),
+    "pki_ca_crt": Case("GET", f"{PKI}/ca.crt", content_type="application/pkix-cert"),
+    "pki_ca_pem": Case("GET", f"{PKI}/ca.pem", content_type="application/x-pem-file"),
+    "pki_chain_pem": Case("GET", f"{PKI}/chain.pem", content_type="application/x-pem-file"),
+    "zz_unmatched": Case("GET", "/api/nowhere", status=404),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """The app in Microsoft's worker, with a synchronized user who has a certificate."""
+
+    worker: MicrosoftWorker
+    stack: Stack
+    ada: DirectoryObject
+    facts: Mapping[str, Any]
+
+    def ask(self, case: Case, *, token: str | None = None) -> WorkerReply:
+        bearer = {"Authorization": f"Bearer {self.stack.token if token is None else token}"}
+        body = json.dumps(self._filled(case.body)).encode() if case.body is not None else b""
+        headers = bearer | ({"Content-Type": "application/json"} if body else {})
+        return self.worker.request(case.method, self._filled(case.path), headers=headers, body=body)
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: self._filled(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._filled(item) for item in value]
+        whole = value.removeprefix("{").removesuffix("}")
+        return self.facts[whole] if whole in self.facts and value == f"{{{whole}}}" else value.format(**self.facts)
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack) -> Iterator[World]:
+    ada = stack.entra.add_user("ada@contoso.example", displayName="Ada Lovelace")
+    facts: dict[str, Any] = {
+        "upn": ada.user_principal_name,
+        "entra_token": stack.entra.mint_token(user=ada, roles=[ABILITY]),
+    }
+    with MicrosoftWorker(stack.environment) as worker:
+        world = World(worker, stack, ada, facts)
+        facts["user_id"] = world.ask(CASES["sync_user"]).json()["user"]["id"]
+        certificate = world.ask(CASES["provision_certificate"]).json()["certificate"]
+        facts |= {"certificate_id": certificate["id"], "issuer_id": certificate["issuer_id"]}
+        yield world
+
+
+def test_the_library_indexes_the_functions_that_our_host_serves(world: World) -> None:
+    assert set(world.worker.functions) == set(world.stack.host.functions)
+
+
+def test_every_function_is_invoked_here(world: World) -> None:
+    assert set(world.worker.functions) == {*CASES, *TIMERS}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_request_reaches_its_function_and_is_answered(world: World, name: str) -> None:
+    reply = world.ask(CASES[name])
+
+    assert reply.status == CASES[name].status, reply.body
+    assert reply.headers["content-type"].partition(";")[0] == CASES[name].content_type
+    assert reply.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("name", sorted(TIMERS))
+def test_timers_run_without_an_error(world: World, name: str) -> None:
+    world.worker.fire_timer(name)
+
+
+def test_the_timer_brings_the_tenant_in(world: World) -> None:
+    world.stack.entra.add_user("grace@contoso.example", displayName="Grace Hopper")
+    world.worker.fire_timer("sync_tenant")
+
+    found = world.ask(Case("GET", f"{ENTRA}/users?search=grace")).json()
+    assert [user["name"] for user in found["data"]] == ["Grace Hopper"]
+
+
+def test_an_entra_token_opens_the_api_and_none_does_not(world: World) -> None:
+    case = CASES["statistics"]
+
+    assert world.ask(case, token=world.facts["entra_token"]).status == 200
+    refused = world.ask(case, token="")
+    assert (refused.status, refused.json()["message"]) == (401, "Unauthenticated.")
+    assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_known_route_with_another_method_is_a_405_that_names_the_right_one(world: World) -> None:
+    reply = world.ask(Case("DELETE", f"{ENTRA}/users"))
+
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET")
+
+
+def test_both_hosts_give_the_same_reply(world: World) -> None:
+    theirs = world.ask(CASES["show_user"]).json()
+    ours = world.stack.api.get(f"users/{world.facts['user_id']}").json()
+
+    assert ours == theirs
+
+
+def test_an_app_without_settings_is_indexed_and_says_that_it_is_not_configured(stack: Stack) -> None:
+    with MicrosoftWorker(clean_environment(stack.folder)) as worker:
+        assert set(worker.functions) == set(stack.host.functions)
+        health = worker.request("GET", f"{ENTRA}/health")
+        refused = worker.request("GET", f"{ENTRA}/users", headers={"Authorization": "Bearer x"})
+
+    assert (health.status, health.json()["status"]) == (503, "unhealthy")
+    assert (refused.status, refused.json()["code"]) == (503, "invalid_settings")
+
+
+def test_a_pkcs12_file_survives_the_worker(world: World) -> None:
+    order = {"user_id": "{user_id}", "format": "pkcs12", "pkcs12_password": "correct horse battery"}
+    issued = world.ask(Case("POST", f"{ENTRA}/provision-certificate", order, 201)).json()
+
+    assert base64.b64decode(issued["pkcs12"])[:1] == b"\x30"
