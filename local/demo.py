@@ -43,9 +43,9 @@ class Demo:
         self._stack = stack
         self._api = stack.api
         self._output = output
-        people = sorted(stack.entra.snapshot().users.values(), key=lambda user: user.user_principal_name)
-        self._members = [user for user in people if _is_member(user)]
-        self._people = people
+        self._people = sorted(stack.entra.snapshot().users.values(), key=lambda user: user.user_principal_name.lower())
+        self._members = [user for user in self._people if _is_member(user)]
+        self._local_ids: dict[str, int] = {}
 
     def tell(self) -> None:
         self.ask_for_health()
@@ -74,6 +74,7 @@ class Demo:
             again = self._answer(self._api.post("sync-user", json={"user_principal_name": name}), 200)
             expect(first["created"] and not again["created"], "the first sync creates the user, the second does not")
             expect(first["user"]["entra_id"] == person.id, "the user carries the object id of Entra")
+            self._local_ids[person.id] = first["user"]["id"]
             groups = ", ".join(group["display_name"] for group in first["user"]["entra_groups"])
             self._story.say(f"{first['user']['name']} <{first['user']['email']}> is user {first['user']['id']}")
             self._story.say(f"member of {groups or 'no group'}")
@@ -87,6 +88,8 @@ class Demo:
             summary, failed = report["summary"], report["results"][-1]
             expect(summary == {"total": BULK, "successful": BULK - 1, "failed": 1}, f"49 of 50 succeed: {summary}")
             expect(failed["error"]["code"] == "entra_user_not_found", f"the unknown one says why: {failed}")
+            copied = [result["user"] for result in report["results"][:-1]]
+            self._local_ids |= {user["entra_id"]: user["id"] for user in copied}
             graph_requests = self._stack.entra.traffic().graph_requests
             self._story.say(f"{summary['successful']} copied with {graph_requests} requests to Graph")
             self._story.say(f"{failed['user_principal_name']} does not exist in Entra and fails alone")
@@ -124,8 +127,8 @@ class Demo:
         self._story.say(f"search={as_typed} finds {', '.join(names)}")
 
     def provision_client_certificate(self) -> None:
-        with self._story.step("Issue a certificate for client authentication: POST /provision-certificate"):
-            user_id = self._user_id(self._members[0])
+        with self._story.step("Issue a certificate for client_auth: POST /provision-certificate"):
+            user_id = self._local_ids[self._members[0].id]
             issued = self._answer(self._api.post("provision-certificate", json={"user_id": user_id}), 201)
             certificate = issued["certificate"]
             expect(issued["private_key_available"], TOLD_KEY)
@@ -134,17 +137,17 @@ class Demo:
             key = self._write("client_auth.key.pem", issued["private_key"])
             self._story.say(f"serial {certificate['serial_number']}, valid until {certificate['not_after']}")
             verified = openssl("verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", str(chain), str(leaf))
-            self._story.say(f"openssl verify: {Path(verified.partition(':')[0]).name}:{verified.partition(':')[2]}")
+            self._story.say(f"openssl verify: {verified.replace(str(leaf), leaf.name).strip()}")
             own = openssl("x509", "-in", str(leaf), "-noout", "-pubkey")
             expect(own == openssl("pkey", "-in", str(key), "-pubout"), "the private key is the certificate's")
             listed = self._answer(self._api.get(f"users/{user_id}"), 200)["user"]["certificates"]
             expect([each["id"] for each in listed] == [certificate["id"]], "the user's page shows the certificate")
 
     def provision_mail_certificate(self) -> None:
-        with self._story.step("Issue one for mail (S/MIME) as PKCS#12: POST /provision-certificate"):
+        with self._story.step("Issue one for mail as PKCS#12: POST /provision-certificate"):
             password = secrets.token_urlsafe(18)
             order = {
-                "user_id": self._user_id(self._members[1]),
+                "user_id": self._local_ids[self._members[1].id],
                 "certificate_type": "email_protection",
                 "format": "pkcs12",
                 "pkcs12_password": password,
@@ -166,7 +169,7 @@ class Demo:
 
     def validate_tokens(self) -> None:
         person, tenant = self._members[0], self._stack.entra
-        with self._story.step("Validate an Entra token, and refuse forged ones: POST /validate-token"):
+        with self._story.step("Validate an Entra token, refuse forged ones: POST /validate-token"):
             token = tenant.mint_token(user=person.id, roles=[ABILITY])
             payload = self._answer(self._api.post("validate-token", json={"token": token}), 200)["payload"]
             expect(payload["oid"] == person.id, "the payload names the user")
@@ -180,7 +183,7 @@ class Demo:
             self._story.say("the same token opens this API, for its bearer holds the app role")
 
     def refuse_a_local_user(self) -> None:
-        with self._story.step("Import a user who is not from Entra, and refuse a certificate: 409"):
+        with self._story.step("Refuse a certificate for a user who is not from Entra: 409"):
             table = self._write("local-users.csv", "name,email\nPat Local,pat@local.example\n")
             self._stack.manage("users", "import", str(table))
             newest = self._statistics()["users"]["total"] + 1
@@ -197,12 +200,6 @@ class Demo:
 
     def _statistics(self) -> dict[str, Any]:
         return self._answer(self._api.get("statistics"), 200)
-
-    def _user_id(self, person: SnapshotUser) -> int:
-        found = self._answer(self._api.get("users", params={"search": person.user_principal_name}), 200)["data"]
-        ids = [int(user["id"]) for user in found if user["entra_id"] == person.id]
-        expect(len(ids) == 1, f"{person.user_principal_name} is in the list once")
-        return ids[0]
 
     def _write(self, name: str, content: str) -> Path:
         path = self._output / name
@@ -227,11 +224,9 @@ def openssl(*arguments: str) -> str:
 
 
 def _is_member(person: SnapshotUser) -> bool:
-    return (
-        person.state == "active"
-        and person.properties.get("userType") == "Member"
-        and bool(person.properties.get("mail"))
-    )
+    """An employee in good standing, with groups and a mail address."""
+    is_employee = person.state == "active" and person.properties.get("userType") == "Member"
+    return is_employee and bool(person.groups) and bool(person.properties.get("mail"))
 
 
 def _forgeries(token: str) -> Mapping[str, str]:
@@ -273,7 +268,7 @@ def main() -> int:
 
 def start(story: Storyteller, ends: ExitStack, folder: Path) -> Stack:
     """The first steps: emulators, tenant, authority, token, host. `ends` ends them all."""
-    with story.step("Start the laptop's cloud: Azurite for storage, an emulator for Entra ID and Graph"):
+    with story.step("Start the laptop's cloud: Azurite and an emulator of Entra ID"):
         azurite = ends.enter_context(Azurite.start(log=folder / "azurite.log"))
         entra = ends.enter_context(EntraEmulator.start(folder / "entra"))
         tenant = entra.new_tenant()

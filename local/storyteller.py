@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 INDENT = "    "
 
@@ -32,10 +33,13 @@ class Storyteller:
         self._console.print(f"{INDENT}[green]✓[/] [dim]{_duration(time.perf_counter() - started)}[/]\n")
 
     def say(self, sentence: str) -> None:
-        self._console.print(f"{INDENT}{escape(sentence)}", highlight=False)
+        self._indented(Text(sentence))
 
     def show(self, table: Table) -> None:
-        self._console.print(Padding(table, (0, 0, 0, len(INDENT))))
+        self._indented(table)
+
+    def _indented(self, shown: Text | Table) -> None:
+        self._console.print(Padding(shown, (0, 0, 0, len(INDENT)), expand=False), highlight=False)
 
     def end(self, sentence: str) -> None:
         took = _duration(time.perf_counter() - self._started)
