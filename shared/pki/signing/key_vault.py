@@ -107,6 +107,7 @@ class _Connection:
             "verify_challenge_resource": verify_challenge,
             "retry_total": 0,  # ours know the deadline
             "permit_redirects": False,
+            "http_logging_level": logging.DEBUG,  # the SDK's own is two entries of level info for every signature
             "transport": bounded_transport(),
         }
         self.keys = KeyClient(vault_url, credential, **self._options)  # type: ignore[arg-type]  # get_token_info is enough

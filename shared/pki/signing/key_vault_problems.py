@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/key-vault/general/rest-error-codes and the ans
 import email.utils
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -102,9 +102,9 @@ def unusable(key: KeyVaultKey, subject: Subject, now: datetime) -> BackendMiscon
     if state.enabled is False:
         return _disabled(subject)
     if state.not_before and now < state.not_before:
-        return _not_yet_valid(subject, f" before {state.not_before:%Y-%m-%d %H:%M} UTC")
+        return _not_yet_valid(subject, f" until {state.not_before:%Y-%m-%d %H:%M} UTC")
     if state.expires_on and now >= state.expires_on:
-        return _expired(subject, f" at {state.expires_on:%Y-%m-%d %H:%M} UTC")
+        return _expired(subject, f" on {state.expires_on:%Y-%m-%d %H:%M} UTC")
     if KeyOperation.sign not in (key.key_operations or []):
         return _not_for_signing(subject)
     return None
@@ -149,8 +149,6 @@ def _explain_answer(failure: HttpResponseError, status: int, subject: Subject, n
 def _explain_refusal(failure: HttpResponseError, subject: Subject) -> Problem:
     code = _inner_code(failure)
     said = (failure.error.message or "").lower() if failure.error else ""
-    if code == "KeyDisabled" or "disabled key" in said:
-        return Problem(_disabled(subject))
     if code in ("ForbiddenByFirewall", "ForbiddenByConnection"):
         return Problem(
             BackendMisconfigured(
@@ -160,8 +158,9 @@ def _explain_refusal(failure: HttpResponseError, subject: Subject) -> Problem:
         )
     if code in ("ForbiddenByRbac", "ForbiddenByPolicy", "AccessDenied"):
         return Problem(_not_permitted(subject))
-    if "expired" in said and "not yet" not in said:
-        return Problem(_expired(subject))
+    for words, sentence in STATES:
+        if any(word in said for word in words):
+            return Problem(sentence(subject, ""), unclear=True)
     return Problem(_not_permitted(subject), unclear=True)
 
 
@@ -227,28 +226,37 @@ def _not_permitted(subject: Subject) -> BackendMisconfigured:
     )
 
 
-def _disabled(subject: Subject) -> BackendMisconfigured:
+def _disabled(subject: Subject, when: str = "") -> BackendMisconfigured:
     return BackendMisconfigured(
-        f"In {subject.vault} {subject.key} is disabled: `az keyvault key set-attributes --enabled true`."
-    )
-
-
-def _expired(subject: Subject, when: str = "") -> BackendMisconfigured:
-    return BackendMisconfigured(
-        f"In {subject.vault} {subject.key} expired{when} and signs no more: a CA's key needs no expiry, remove or move "
-        "it (`az keyvault key set-attributes --expires`)."
+        f"In {subject.vault} {subject.key} is disabled{when}: `az keyvault key set-attributes --enabled true`."
     )
 
 
 def _not_yet_valid(subject: Subject, when: str) -> BackendMisconfigured:
     return BackendMisconfigured(
-        f"In {subject.vault} {subject.key} does not sign{when}: move its activation date "
+        f"In {subject.vault} {subject.key} is not yet valid{when}: move its activation date "
         "(`az keyvault key set-attributes --not-before`)."
     )
 
 
-def _not_for_signing(subject: Subject) -> BackendMisconfigured:
+def _expired(subject: Subject, when: str) -> BackendMisconfigured:
     return BackendMisconfigured(
-        f"In {subject.vault} {subject.key} does not permit the operation sign: "
+        f"In {subject.vault} {subject.key} has expired{when} and signs no more: a CA's key needs no expiry date, move "
+        "it (`az keyvault key set-attributes --expires`)."
+    )
+
+
+def _not_for_signing(subject: Subject, when: str = "") -> BackendMisconfigured:
+    return BackendMisconfigured(
+        f"In {subject.vault} {subject.key} does not permit the operation sign{when}: "
         "`az keyvault key set-attributes --ops sign verify`."
     )
+
+
+# What a 403 says about the state of a key, where this identity may not look at it.
+STATES: tuple[tuple[tuple[str, ...], Callable[[Subject, str], BackendMisconfigured]], ...] = (
+    (("disabled key",), _disabled),
+    (("not yet valid",), _not_yet_valid),
+    (("expired key",), _expired),
+    (("not permitted on this key",), _not_for_signing),
+)
