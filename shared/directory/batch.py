@@ -30,6 +30,7 @@ class Method(StrEnum):
     REPLACE = "PUT"
     """Fails (404, 412) where the entity is not there or its ETag is another."""
     DELETE = "DELETE"
+    """Fails (404, 412) where the entity is not there or its ETag is another."""
 
 
 @dataclass(frozen=True, slots=True)

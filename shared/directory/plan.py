@@ -11,7 +11,15 @@ from shared.directory.errors import ChangeTooLarge
 from shared.directory.head import HEAD_KEY, StoredHead, encode_head
 from shared.directory.log import LogOperation, LogRow, encode_log_row, encode_operation, log_row
 from shared.directory.records.base import Row
-from shared.directory.rows import MAX_PROPERTIES, MAX_ROW_BYTES, encode_row, property_count, stored_size, value_size
+from shared.directory.rows import (
+    MAX_JSON_BYTES,
+    MAX_PROPERTIES,
+    MAX_ROW_BYTES,
+    encode_row,
+    property_count,
+    stored_size,
+    value_size,
+)
 from shared.directory.transaction import Snapshot, Staged, Transaction
 
 MAX_ROWS = MAX_OPERATIONS - 2  # beside them the transaction carries the log row and the head
@@ -55,7 +63,7 @@ class Plan:
         try:
             value = pending.request.decide(transaction)
             own = transaction.staged
-            properties = {key: encode_row(_fitting(key, row)) for key, row in own.rows.items() if row is not None}
+            properties = {key: _encoded(key, row) for key, row in own.rows.items() if row is not None}
         except Exception as error:  # noqa: BLE001  (a refusal or a defect: it concerns this request alone)
             self.decisions.append(Decision(pending, error=error))
             return True
@@ -105,6 +113,7 @@ class Plan:
         if (
             len(sizes) > MAX_ROWS
             or log_stored > MAX_ROW_BYTES - _HEAD_AND_LOG_BYTES
+            or log_wire > MAX_JSON_BYTES - _HEAD_AND_LOG_BYTES
             or log_wire + sum(sizes.values()) > MAX_BODY_BYTES - _HEAD_AND_LOG_BYTES
         ):
             return False
@@ -115,7 +124,12 @@ class Plan:
         return True
 
 
-def _fitting(key: str, row: Row) -> Row:
-    if stored_size(key, row) > MAX_ROW_BYTES or property_count(row) > MAX_PROPERTIES:
+def _encoded(key: str, row: Row) -> dict[str, Any]:
+    properties = encode_row(row)
+    if (
+        stored_size(key, row) > MAX_ROW_BYTES
+        or property_count(row) > MAX_PROPERTIES
+        or operation_size("", key, properties) > MAX_JSON_BYTES
+    ):
         raise ChangeTooLarge(f"{key} is larger than a table row can be.")
-    return row
+    return properties

@@ -23,6 +23,8 @@ MAX_PROPERTIES = 252
 """An entity has up to 255 properties, three of which are the keys and the timestamp."""
 MAX_ROW_BYTES = 900 * 1024
 """An entity may be 1 MiB in all; the rest is a margin for names, keys and how the service counts."""
+MAX_JSON_BYTES = 1024 * 1024 - 1024
+"""Azurite counts an entity's JSON against the same limit."""
 
 _PROPERTY_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """snake_case without a double underscore, which is left for the chunks."""

@@ -9,7 +9,8 @@ from shared.directory.errors import ChangeTooLarge, MalformedRow
 from shared.directory.rows import check_key, decode_row, encode_row
 from shared.directory.tables import TableStore
 
-MAX_BYTES = 900 * 1024
+MAX_BYTES = 720 * 1024
+"""As base64 it has to stay below 1 MiB: Azurite counts the JSON, not what it stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class State:
 
 
 class StateStore:
-    """Named data of up to 900 KiB. All methods raise StorageUnavailable and StorageRefused."""
+    """Named data of up to 720 KiB. All methods raise StorageUnavailable and StorageRefused."""
 
     def __init__(self, tables: TableStore, tenant_id: str) -> None:
         self._tables = tables

@@ -41,6 +41,20 @@ class Counter(Record):
         return counter_key(self.name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Photo(Record):
+    """Something large."""
+
+    KIND: ClassVar[str] = "photo"
+
+    id: int
+    data: bytes
+
+    @property
+    def key(self) -> str:
+        return f"photo|{self.id:010d}"
+
+
 def note_key(note_id: int) -> str:
     return f"note|{note_id:010d}"
 
@@ -66,6 +80,13 @@ def write_note(text: str, request_id: str | None = None) -> Request[int]:
         return note.id
 
     return Request("note.written", context(request_id), decide)
+
+
+def take_photo(data: bytes) -> Request[None]:
+    def decide(tx: Transaction) -> None:
+        tx.put(Photo(id=tx.next_id("photo"), data=data))
+
+    return Request("photo.taken", context(), decide)
 
 
 def change_note(note_id: int, text: str) -> Request[None]:

@@ -1,5 +1,6 @@
 """What fits into one transaction, on rows in memory: packing is arithmetic, the table is not needed for it."""
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ def commit_all(rows: dict[str, Row], waiting: list[Pending]) -> list[LogRow]:
             batch = build_batch("https://a.table.core.windows.net", "directory", TENANT, operations, log.commit_id)
             assert len(batch.body) <= MAX_BODY_BYTES
             assert stored_size(log.key, encode_log_row(log)) <= MAX_ROW_BYTES
+            assert max(len(json.dumps(operation.properties)) for operation in operations) < 1024 * 1024
             apply(rows, plan, log)
             stored = StoredHead(plan.stored.after(log), "etag")
             logs.append(log)
