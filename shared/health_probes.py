@@ -72,12 +72,16 @@ def signing(services: "Services") -> Finding:
 
 def sync(services: "Services") -> Finding:
     status = services.tenant_sync.status()
+    if status.needs_attention:
+        held = status.held.reason if status.held else None
+        error = status.last_run.error if status.last_run else None
+        return Finding(HealthStatus.DEGRADED, held or error or "The last tenant sync did not complete.")
     if status.last_success_at is None:
         return Finding(HealthStatus.DEGRADED, "No tenant sync has finished yet.")
     age = system_clock() - status.last_success_at
     if age > SYNC_LATE_AFTER:
         minutes = age.total_seconds() / 60
-        return Finding(HealthStatus.DEGRADED, f"The last successful tenant sync finished {minutes:.0f} minutes ago.")
+        return Finding(HealthStatus.DEGRADED, f"The last complete tenant sync ended {minutes:.0f} minutes ago.")
     return HEALTHY
 
 

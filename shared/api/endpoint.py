@@ -161,7 +161,7 @@ def _authorised(req: func.HttpRequest, permission: Permission) -> Actor:
     authorization = req.headers.get("authorization")
     identity = services().authenticator.authenticate([authorization] if authorization is not None else [])
     identity.require(permission)
-    return cast(Actor, identity.actor)
+    return identity.actor
 
 
 def _require_https(req: func.HttpRequest) -> None:

@@ -27,6 +27,7 @@ PROTECTED = [
     ("POST", "bulk-sync-users"),
     ("GET", "certificates"),
     ("GET", "certificates/1"),
+    ("GET", "sync"),
 ]
 
 
@@ -371,8 +372,9 @@ def test_the_timer_copies_the_tenant(stack: Stack) -> None:
 
     assert stack.api.get("users", params={"search": name}).json()["total"] == 1
     run = stack.api.get("statistics").json()["sync"]
-    assert run["last_run"]["outcome"] == "succeeded"
+    assert run["last_run"]["outcome"] == "completed"
     assert run["in_progress"] is False
+    assert stack.api.get("sync").json()["held"] is None
 
 
 def test_health_tells_the_public_little_and_callers_with_credentials_more(stack: Stack) -> None:
