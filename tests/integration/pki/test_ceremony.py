@@ -67,14 +67,14 @@ class OfflineRoot:
             subject,
             key,
             x509.random_serial_number(),
-            self.now - timedelta(days=1),  # type: ignore[arg-type]
+            self.now - timedelta(days=1),
             self.now + timedelta(days=days),
         ).add_extension(x509.BasicConstraints(ca, path_length if ca else None), True)
         if usage:
             bits = (False, False, False, False, False, True, True, False, False)
             builder = builder.add_extension(x509.KeyUsage(*bits), True)
         if identifier:
-            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)  # type: ignore[arg-type]
+            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
         if subject != self.name:
             builder = builder.add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False
