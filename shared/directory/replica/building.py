@@ -1,29 +1,80 @@
-"""Builds a replica file from the tables."""
+"""Builds a replica file from the tables: rows first, then every index in one go."""
 
+import itertools
+import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from shared.directory.head import Head
+from shared.directory.records.base import Record, Row
+from shared.directory.records.certificate import Certificate
+from shared.directory.records.user import Group, User
 from shared.directory.replica import schema
-from shared.directory.replica.changes import REPLICATED_KINDS, ChangeWriter
+from shared.directory.replica.certificate_counts import CertificateCounter
+from shared.directory.replica.columns import (
+    INSERT_CERTIFICATE,
+    INSERT_GROUP,
+    INSERT_LISTING,
+    INSERT_USER,
+    Issuers,
+    certificate_columns,
+    group_columns,
+    is_listed,
+    listing_columns,
+    user_columns,
+)
+from shared.directory.replica.ranks import RankWriter
 from shared.directory.replica.source import Source
 
+ROWS_AT_ONCE = 1000
 
-def build(path: Path, ledger: Source, tenant_id: str, head: Head) -> None:
+
+def build(path: Path, source: Source, tenant_id: str, head: Head) -> None:
     """Fills a new file with every replicated record.
 
-    Its position is `head`, read before the scans: rows that changed since are found again in the log, and applying a
+    Its position is `head`, read before the scans: what changed since then is found again in the log, and applying a
     log row twice does no harm.
+
+    Raises: ReplicaUnavailable; sqlite3.Error and OSError where the disk does not take it.
     """
     connection = schema.create(path, tenant_id)
     try:
         connection.execute("BEGIN")
-        writer = ChangeWriter(connection)
-        for kind in REPLICATED_KINDS.values():
-            for record in ledger.scan(kind):
-                writer.put(record.key, record.replicated_row())
-        writer.flush()
-        connection.execute("UPDATE position SET seq = ?, hash = ?", (head.seq, head.last_hash))
+        _load_users(connection, _rows(source, User))
+        issuers = Issuers(connection)
+        connection.executemany(
+            INSERT_CERTIFICATE,
+            (certificate_columns(row, issuers.number(row)) for row in _rows(source, Certificate)),
+        )
+        connection.executemany(INSERT_GROUP, (group_columns(row) for row in _rows(source, Group)))
+        connection.execute(
+            "UPDATE position SET seq = ?, hash = ?, users_hash = ?", (head.seq, head.last_hash, head.last_hash)
+        )
+        _index(connection)
         connection.execute("COMMIT")
         schema.finish(connection)
     finally:
         connection.close()
+
+
+def _rows(source: Source, kind: type[Record]) -> Iterable[Row]:
+    return (record.replicated_row() for record in source.scan(kind))
+
+
+def _load_users(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    listed = ((row, listing_columns(row)) for row in rows if is_listed(row))
+    while chunk := list(itertools.islice(listed, ROWS_AT_ONCE)):
+        connection.executemany(INSERT_USER, (user_columns(row, listing[-1]) for row, listing in chunk))
+        connection.executemany(INSERT_LISTING, (listing for _, listing in chunk))
+
+
+def _index(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO trigrams (rowid, folded) SELECT id, folded FROM listing")
+    connection.execute(
+        "UPDATE user_counts SET value = CASE name WHEN 'deleted' THEN (SELECT count(*) FROM users WHERE deleted_at"
+        " IS NOT NULL) ELSE (SELECT count(*) FROM users WHERE user_type IS 'Guest') END"
+    )
+    for statement in schema.INDEXES:
+        connection.execute(statement)
+    RankWriter(connection).fill()
+    CertificateCounter(connection).fill()

@@ -5,6 +5,7 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.directory.records.certificate import (
     RevocationReason,
     RevocationSource,
 )
+from shared.directory.replica.certificate_counts import BEGINNING, END, EVERY_SORT, OF_USERS, Sort
 from shared.directory.replica.queries import (
     CertificateQuery,
     CertificateSummary,
@@ -25,33 +27,71 @@ from shared.directory.replica.queries import (
     effective_status,
 )
 from shared.directory.replica.values import pack_hex, pack_time, unpack_time, unpack_time_or_none
+from shared.directory.replica.windows import Window
 
-OF_USERS = "kind = 'entra_user'"
 _ITEMS = (
     "SELECT certificates.*, issuers.issuer_id, issuers.issuer FROM certificates JOIN issuers ON number = issuer_number"
 )
 
-_STATUS_CONDITIONS = {
-    EffectiveStatus.PENDING: "status = 'pending'",
-    EffectiveStatus.ACTIVE: "status = 'issued' AND not_after >= :now",
-    EffectiveStatus.EXPIRED: "status = 'issued' AND not_after < :now",
-    EffectiveStatus.HELD: "status = 'held'",
-    EffectiveStatus.REVOKED: "status = 'revoked'",
-}
+FEW = 0.03
+"""The share of certificates up to which they are picked from an index and sorted, rather than met by walking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stored status (None: any), and when the certificates end: first … last, microseconds, both included."""
+
+    status: CertificateStatus | None
+    first: int = BEGINNING
+    last: int = END
+
+    @classmethod
+    def of(cls, query: CertificateQuery, now: datetime) -> "Span | None":
+        """None where the query contradicts itself."""
+        moment, issued = pack_time(now), CertificateStatus.ISSUED
+        if query.expiring_within is not None:
+            soon = pack_time(now + query.expiring_within)
+            return cls(issued, moment, soon) if query.status in (None, EffectiveStatus.ACTIVE) else None
+        match query.status:
+            case None:
+                return cls(None)
+            case EffectiveStatus.ACTIVE:
+                return cls(issued, first=moment)
+            case EffectiveStatus.EXPIRED:
+                return cls(issued, last=moment - 1)
+            case other:
+                return cls(CertificateStatus(other.value))
+
+    @property
+    def condition(self) -> str:
+        if self.status is None:
+            return "TRUE"
+        ends = f" AND not_after BETWEEN {self.first} AND {self.last}" if self.status is CertificateStatus.ISSUED else ""
+        return f"status = '{self.status.value}'{ends}"
+
+    def count(self, connection: sqlite3.Connection, sort: Sort) -> int:
+        if self.status is None:
+            return sort.count(connection)
+        if self.status is CertificateStatus.ISSUED:
+            return sort.count_issued(connection, self.first, self.last)
+        return sort.count_with(connection, self.status)
 
 
 def certificate_page(
     connection: sqlite3.Connection, query: CertificateQuery, now: datetime
 ) -> Page[CertificateSummary]:
-    where, arguments = _condition(query, now)
-    (total,) = connection.execute(f"SELECT count(*) FROM certificates WHERE {where}", arguments).fetchone()
-    offset = (query.page - 1) * query.per_page
-    rows = connection.execute(
-        f"{_ITEMS} WHERE {where} ORDER BY certificates.id LIMIT :limit OFFSET :offset",
-        {**arguments, "limit": query.per_page, "offset": offset},
-    )
-    items = tuple(_summary(row, now) for row in rows)
-    return Page(items=items, total=total, page=query.page, per_page=query.per_page)
+    span, sort = Span.of(query, now), _sort(query)
+    total, ids = 0, list[int]()
+    if span is not None and (query.user_id is not None or query.serial_number is not None):
+        total, ids = _found_one_by_one(connection, query, span, sort)
+    elif span is not None:
+        total = span.count(connection, sort)
+        few = total < FEW * EVERY_SORT.count(connection)
+        source = f"certificates {'INDEXED BY certificates_by_end' if few else 'NOT INDEXED'}"
+        select = f"SELECT id FROM {source} WHERE {OF_USERS} AND {span.condition} AND {sort.condition}"
+        window = Window.of(query.page, query.per_page, total)
+        ids = window.ids(connection, select, sort.values, "+id" if few else "id")
+    return Page(items=_summaries(connection, ids, now), total=total, page=query.page, per_page=query.per_page)
 
 
 def active_certificates(
@@ -89,26 +129,32 @@ def revoked_certificates(connection: sqlite3.Connection, issuer_id: str) -> Iter
         )
 
 
-def _condition(query: CertificateQuery, now: datetime) -> tuple[str, dict[str, Any]]:
-    parts, arguments = [OF_USERS], dict[str, Any](now=pack_time(now))
+def _found_one_by_one(
+    connection: sqlite3.Connection, query: CertificateQuery, span: Span, sort: Sort
+) -> tuple[int, list[int]]:
+    """The certificates of one user or of one serial number: few, so they are looked at each."""
+    conditions, values = [OF_USERS, span.condition, sort.condition], dict(sort.values)
     if query.user_id is not None:
-        parts.append("user_id = :user_id")
-        arguments["user_id"] = query.user_id
-    if query.status is not None:
-        parts.append(_STATUS_CONDITIONS[query.status])
-    if query.certificate_type is not None:
-        parts.append("certificate_type = :certificate_type")
-        arguments["certificate_type"] = query.certificate_type
-    if query.expiring_within is not None:
-        parts.append(f"{_STATUS_CONDITIONS[EffectiveStatus.ACTIVE]} AND not_after <= :until")
-        arguments["until"] = pack_time(now + query.expiring_within)
-    if query.issuer_id is not None:
-        parts.append("issuer_number IN (SELECT number FROM issuers WHERE issuer_id = :issuer_id)")
-        arguments["issuer_id"] = query.issuer_id
+        conditions.append("user_id = :user_id")
+        values["user_id"] = query.user_id
     if query.serial_number is not None:
-        parts.append("serial_number = :serial_number")
-        arguments["serial_number"] = _serial_or_none(query.serial_number)
-    return " AND ".join(parts), arguments
+        conditions.append("serial_number = :serial_number")
+        values["serial_number"] = _serial_or_none(query.serial_number)
+    rows = connection.execute(f"SELECT id FROM certificates WHERE {' AND '.join(conditions)} ORDER BY +id", values)
+    ids = [row[0] for row in rows]
+    first = (query.page - 1) * query.per_page
+    return len(ids), ids[first : first + query.per_page]
+
+
+def _sort(query: CertificateQuery) -> Sort:
+    conditions, values = ["TRUE"], dict[str, Any]()
+    if query.certificate_type is not None:
+        conditions.append("certificate_type = :certificate_type")
+        values["certificate_type"] = query.certificate_type.value
+    if query.issuer_id is not None:
+        conditions.append("issuer_number IN (SELECT number FROM issuers WHERE issuer_id = :issuer_id)")
+        values["issuer_id"] = query.issuer_id
+    return Sort(" AND ".join(conditions), values)
 
 
 def _serial_or_none(text: str) -> bytes | None:
@@ -117,6 +163,13 @@ def _serial_or_none(text: str) -> bytes | None:
         return pack_hex(text)
     except ValueError:
         return None
+
+
+def _summaries(connection: sqlite3.Connection, ids: Sequence[int], now: datetime) -> tuple[CertificateSummary, ...]:
+    """The certificates of these ids, in ascending order."""
+    marks = ", ".join("?" * len(ids))
+    rows = connection.execute(f"{_ITEMS} WHERE certificates.id IN ({marks}) ORDER BY certificates.id", ids)
+    return tuple(_summary(row, now) for row in rows)
 
 
 def _summary(row: tuple[Any, ...], now: datetime) -> CertificateSummary:

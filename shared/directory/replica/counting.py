@@ -3,12 +3,12 @@
 # ruff: noqa: S608  (SQL is put together from texts of this package only; values are bound)
 
 import sqlite3
-from collections import Counter
 from datetime import datetime, timedelta
 
-from shared.directory.records.certificate import CertificateStatus, RevocationReason
-from shared.directory.replica.certificate_listing import OF_USERS
+from shared.directory.records.certificate import CertificateStatus
+from shared.directory.replica.certificate_counts import EVERY_SORT
 from shared.directory.replica.queries import CertificateStatistics, Statistics, UserStatistics
+from shared.directory.replica.ranks import BY_ID, BY_SYNC, count_from
 from shared.directory.replica.values import pack_time
 
 RECENTLY = timedelta(hours=24)
@@ -20,18 +20,19 @@ def statistics(connection: sqlite3.Connection, now: datetime, round_started_at: 
 
 
 def _users(connection: sqlite3.Connection, now: datetime, round_started_at: datetime | None) -> UserStatistics:
-    counts = Counter(dict(connection.execute("SELECT name, value FROM user_counts")))
+    counts = dict(connection.execute("SELECT name, value FROM user_counts"))
+    total, active = connection.execute(
+        "SELECT sum(size), sum(active) FROM blocks WHERE sort = ?", (BY_ID.name,)
+    ).fetchone()
     since = now - RECENTLY
     if round_started_at and round_started_at >= since:
-        recent = counts["total"]
+        recent = total
     else:
-        (recent,) = connection.execute(
-            "SELECT count(*) FROM listing WHERE synced_at >= ?", (pack_time(since),)
-        ).fetchone()
+        recent = count_from(connection, BY_SYNC, None, (pack_time(since), BY_SYNC.start[1]))
     return UserStatistics(
-        total=counts["total"],
-        active=counts["active"],
-        inactive=counts["total"] - counts["active"],
+        total=total,
+        active=active,
+        inactive=total - active,
         deleted=counts["deleted"],
         synced_last_24h=recent,
         guests=counts["guests"],
@@ -39,29 +40,25 @@ def _users(connection: sqlite3.Connection, now: datetime, round_started_at: date
 
 
 def _certificates(connection: sqlite3.Connection, now: datetime) -> CertificateStatistics:
-    by_status, by_type, by_reason = Counter[str](), Counter[str](), Counter[str]()
-    rows = connection.execute(
-        "SELECT status, certificate_type, revocation_reason, not_after < :now, not_after <= :soon, count(*)"
-        f" FROM certificates WHERE {OF_USERS} GROUP BY 1, 2, 3, 4, 5",
-        {"now": pack_time(now), "soon": pack_time(now + SOON)},
-    )
-    for status, certificate_type, reason, ended, ends_soon, count in rows:
-        by_type[certificate_type] += count
-        if status in (CertificateStatus.HELD, CertificateStatus.REVOKED):
-            by_status["revoked"] += count
-            by_reason[reason or RevocationReason.UNSPECIFIED.value] += count
-        elif status == CertificateStatus.PENDING:
-            by_status["pending"] += count
-        else:
-            by_status["expired" if ended else "active"] += count
-            by_status["expiring"] += 0 if ended or not ends_soon else count
+    moment = pack_time(now)
+    by_type = _counts_by(connection, "certificate_type")
+    by_status = _counts_by(connection, "status")
+    expired = EVERY_SORT.count_issued(connection, last=moment - 1)
     return CertificateStatistics(
-        total=by_type.total(),
-        active=by_status["active"],
-        revoked=by_status["revoked"],
-        expired=by_status["expired"],
-        pending=by_status["pending"],
-        expiring_30_days=by_status["expiring"],
-        by_type=dict(by_type),
-        revoked_by_reason=dict(by_reason),
+        total=sum(by_type.values()),
+        active=by_status.get(CertificateStatus.ISSUED, 0) - expired,
+        revoked=by_status.get(CertificateStatus.REVOKED, 0) + by_status.get(CertificateStatus.HELD, 0),
+        expired=expired,
+        pending=by_status.get(CertificateStatus.PENDING, 0),
+        expiring_30_days=EVERY_SORT.count_issued(connection, moment, pack_time(now + SOON)),
+        by_type=by_type,
+        revoked_by_reason=_counts_by(connection, "revocation_reason", "status IN ('held', 'revoked')"),
+    )
+
+
+def _counts_by(connection: sqlite3.Connection, column: str, condition: str = "TRUE") -> dict[str, int]:
+    return dict(
+        connection.execute(
+            f"SELECT {column}, sum(count) FROM certificate_counts WHERE {condition} GROUP BY 1 HAVING sum(count) > 0"
+        )
     )

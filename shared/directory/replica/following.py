@@ -56,8 +56,7 @@ def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], ledger: Sourc
             for change in operation.changes:
                 _apply_change(writer, change, ledger)
         seq, chain_hash = row.seq, row.hash
-    writer.flush()
-    connection.execute("UPDATE position SET seq = ?, hash = ?", (seq, chain_hash))
+    writer.flush(seq, chain_hash)
 
 
 def _apply_change(writer: ChangeWriter, change: LogChange, ledger: Source) -> None:

@@ -29,7 +29,7 @@ from shared.directory.replica.queries import (
     UserSummary,
 )
 from shared.directory.replica.source import Source
-from shared.directory.replica.user_listing import user_page
+from shared.directory.replica.user_listing import UserLister
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Replica:
         self._folder = ReplicaFolder(folder, tenant_id)
         self._tenant_id = tenant_id
         self._clock = clock
+        self._users = UserLister()
         self._turn = threading.Lock()
         self._file: ReplicaFile | None = None
         self._head_asked_at = float("-inf")
@@ -77,7 +78,7 @@ class Replica:
             round_started_at: when the last complete tenant-sync round started. It counts as a sync of every user, so
                 a user's effective last sync is the later of this and its own.
         """
-        return self._read(lambda connection: user_page(connection, query, round_started_at))
+        return self._read(lambda connection: self._users.page(connection, query, round_started_at))
 
     def certificates(self, query: CertificateQuery) -> Page[CertificateSummary]:
         return self._read(lambda connection: certificate_listing.certificate_page(connection, query, self._clock()))

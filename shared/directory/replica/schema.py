@@ -2,7 +2,7 @@
 
 `users` holds what a list item shows. `listing` holds, of the same users, only what they are filtered, searched and
 ordered by, so that a scan reads little. Moments are microseconds since 1970, UTC; GUIDs and hex strings are packed.
-An email that equals the UPN is stored as SAME_AS_UPN.
+An email that equals the UPN is stored as SAME_AS_UPN, a UPN that folding leaves as it is as AS_FOLDED.
 """
 
 import sqlite3
@@ -18,6 +18,7 @@ FORMAT = 1
 """Rises with every change of the tables or of the folding of text; a file of another format is not read."""
 
 SAME_AS_UPN = 1
+AS_FOLDED = 2
 
 OLDEST_SQLITE = (3, 34)
 """Has FTS5's trigram tokenizer (https://www.sqlite.org/releaselog/3_34_0.html)."""
@@ -29,13 +30,14 @@ TABLES = """
 CREATE TABLE position (
     tenant_id TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    users_hash TEXT NOT NULL
 );
 
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     object_id BLOB NOT NULL,
-    user_principal_name TEXT,
+    user_principal_name,
     name TEXT NOT NULL,
     email,
     user_type TEXT,
@@ -52,9 +54,18 @@ CREATE TABLE listing (
 );
 
 CREATE VIRTUAL TABLE trigrams USING fts5(
-    folded, content = '', columnsize = 0, detail = none, tokenize = 'trigram case_sensitive 1'
+    folded, content = '', columnsize = 0, tokenize = 'trigram case_sensitive 1'
 );
 CREATE VIRTUAL TABLE trigram_vocabulary USING fts5vocab(trigrams, 'row');
+
+CREATE TABLE blocks (
+    sort TEXT NOT NULL,
+    value NOT NULL,
+    id INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    active INTEGER NOT NULL,
+    PRIMARY KEY (sort, value, id)
+) WITHOUT ROWID;
 
 CREATE TABLE user_counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -91,19 +102,31 @@ CREATE TABLE certificates (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 );
+
+CREATE TABLE certificate_counts (
+    issuer_number INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    certificate_type TEXT NOT NULL,
+    revocation_reason TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (issuer_number, status, certificate_type, revocation_reason, day)
+) WITHOUT ROWID;
 """
 
 FOLDED_NAME = "substr(listing.folded, 1, instr(listing.folded, char(10)) - 1)"
 """The folded name: what comes before the first FIELD_END of `text_folding.searchable_text`."""
 
-INDEXES = f"""
-CREATE INDEX listing_by_name ON listing ({FOLDED_NAME.replace("listing.", "")});
-CREATE INDEX listing_by_sync ON listing (synced_at);
-CREATE INDEX certificates_by_user ON certificates (user_id);
-CREATE INDEX certificates_by_serial ON certificates (serial_number);
-CREATE INDEX certificates_by_end ON certificates (status, not_after, certificate_type) WHERE kind = 'entra_user';
-CREATE INDEX certificates_revoked ON certificates (issuer_number, serial_number) WHERE status IN ('held', 'revoked');
-"""
+INDEXES = (
+    f"CREATE INDEX listing_by_name ON listing ({FOLDED_NAME.replace('listing.', '')})",
+    "CREATE INDEX listing_by_sync ON listing (synced_at)",
+    "CREATE INDEX certificates_by_user ON certificates (user_id)",
+    "CREATE INDEX certificates_by_serial ON certificates (serial_number)",
+    """CREATE INDEX certificates_by_end ON certificates (status, not_after, certificate_type, issuer_number)
+    WHERE kind = 'entra_user'""",
+    """CREATE INDEX certificates_revoked ON certificates (issuer_number, serial_number)
+    WHERE status IN ('held', 'revoked')""",
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -135,13 +158,13 @@ def create(path: Path, tenant_id: str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.executescript(TABLES)
-    connection.execute("INSERT INTO position VALUES (?, 0, '')", (tenant_id,))
+    connection.execute("INSERT INTO position VALUES (?, 0, '', '')", (tenant_id,))
+    connection.execute("INSERT INTO user_counts VALUES ('deleted', 0), ('guests', 0)")
     return connection
 
 
 def finish(connection: sqlite3.Connection) -> None:
-    """Makes the file one that may be shared: indexed, in WAL mode, marked as complete by its format number."""
-    connection.executescript(INDEXES)
+    """Makes a filled and indexed file one that may be shared: marked as complete by its format number, in WAL mode."""
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_mode = WAL")

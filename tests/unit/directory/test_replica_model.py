@@ -1,0 +1,83 @@
+"""Whatever is committed, a replica answers as a plain look at every record would."""
+
+import tempfile
+import uuid
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.context import REQUEST_BUDGET, Deadline
+from shared.directory.records.base import Record
+from shared.directory.replica import CertificateQuery, Replica, UserQuery, ranks, searching
+from tests.support import directory_strategies as random_directory
+from tests.support.directory_model import DirectoryModel
+from tests.support.people import NOW
+from tests.support.plain_ledger import PlainLedger
+
+commits = st.lists(
+    st.lists(random_directory.users() | random_directory.certificates(), min_size=1, max_size=12), max_size=8
+)
+
+
+@pytest.fixture(params=["by index", "by reading every text", "as planned"])
+def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of so few users that they are cut and dropped, and each way to search."""
+    monkeypatch.setattr(ranks, "BLOCK_SIZE", 2)
+    monkeypatch.setattr(ranks, "LARGEST_BLOCK", 4)
+    if request.param != "as planned":
+        by_index = request.param == "by index"
+        monkeypatch.setattr(searching, "LONG_LISTS", 1e9 if by_index else -1.0)
+        monkeypatch.setattr(searching, "RARE", 2.0 if by_index else -1.0)
+        monkeypatch.setattr(searching, "FEW", 2.0 if by_index else 1e-9)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=commits,
+    after=commits,
+    queries=st.lists(random_directory.user_queries, min_size=1, max_size=10),
+    certificate_queries=st.lists(random_directory.certificate_queries, min_size=1, max_size=5),
+    round_started_at=st.none() | random_directory.moments,
+)
+def test_a_replica_that_was_built_and_then_followed_answers_like_the_model(
+    before: list[list[Record]],
+    after: list[list[Record]],
+    queries: list[UserQuery],
+    certificate_queries: list[CertificateQuery],
+    round_started_at: datetime | None,
+) -> None:
+    ledger = PlainLedger(str(uuid.uuid4()))
+    with tempfile.TemporaryDirectory() as folder:
+        replica = Replica(ledger, Path(folder), ledger.tenant_id, clock=lambda: NOW)
+        for commits in (before, after):
+            for records in commits:
+                ledger.commit(*{record.key: record for record in records}.values())
+            replica.catch_up(Deadline.after(REQUEST_BUDGET))
+            model = DirectoryModel(ledger.records)
+            for query in queries:
+                page = replica.users(query, round_started_at=round_started_at)
+                expected = model.users(query, round_started_at)
+                assert ([user.id for user in page.items], page.total) == (expected.ids, expected.total)
+            for certificate_query in certificate_queries:
+                found = replica.certificates(certificate_query)
+                expected = model.certificates(certificate_query, NOW)
+                assert ([c.id for c in found.items], found.total) == (expected.ids, expected.total)
+            _compare_the_rest(replica, model, round_started_at)
+        replica.close()
+
+
+def _compare_the_rest(replica: Replica, model: DirectoryModel, round_started_at: datetime | None) -> None:
+    statistics = replica.statistics(NOW, round_started_at=round_started_at)
+    assert asdict(statistics.users) == model.user_statistics(NOW, round_started_at)
+    assert asdict(statistics.certificates) == model.certificate_statistics(NOW)
+    owners = list(range(1, random_directory.MOST_IDS + 1))
+    active = replica.active_certificates(owners)
+    assert {owner: [c.id for c in owned] for owner, owned in active.items()} == model.active_certificates(owners, NOW)
+    for issuer_id in random_directory.ISSUERS:
+        with replica.revoked_certificates(issuer_id) as (_, entries):
+            assert [(entry.serial_number, entry.reason) for entry in entries] == model.revoked(issuer_id)
