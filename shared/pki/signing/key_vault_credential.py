@@ -103,7 +103,9 @@ def make_credential(choice: CredentialChoice, settings: Mapping[str, str]) -> To
             # AZURE_CLIENT_ID is azure-identity's own name for the client id of a user-assigned identity.
             return identity.ManagedIdentityCredential(client_id=settings.get("AZURE_CLIENT_ID") or None)
         case CredentialChoice.DEFAULT:
-            return identity.DefaultAzureCredential(authority=authority)
+            return identity.DefaultAzureCredential(
+                authority=authority, disable_instance_discovery=not _is_microsofts(authority)
+            )
 
 
 def _authority(settings: Mapping[str, str]) -> str:

@@ -1,10 +1,15 @@
-"""A CA of the test's own, on a real ledger in Azurite."""
+"""A CA of the test's own, on a real ledger in Azurite; a key vault."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local.entra.control import EntraEmulator
+from local.key_vault.control import KeyVaultEmulator
 from shared.directory.ledger import Ledger
+from tests.support.key_vault import EXTERNAL, VaultUnderTest, emulated_vault, external_vault
 from tests.support.pki import TestCa, software_backend
 
 
@@ -12,3 +17,31 @@ from tests.support.pki import TestCa, software_backend
 def ca(ledger: Ledger, tmp_path: Path) -> TestCa:
     """Initialized, with a P-256 key in a file."""
     return TestCa.on(ledger, software_backend(tmp_path)).initialize()
+
+
+@pytest.fixture(scope="session")
+def key_vault_emulator(entra: EntraEmulator) -> Iterator[KeyVaultEmulator]:
+    """The Key Vault emulator, over HTTPS; it makes a vault for whoever asks."""
+    with KeyVaultEmulator.start(entra) as running:
+        yield running
+
+
+@pytest.fixture
+def key_vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[VaultUnderTest]:
+    """An empty emulated vault, or the one that TEST_KEY_VAULT_URL names."""
+    if os.environ.get(EXTERNAL):
+        with external_vault() as vault:
+            yield vault
+        return
+    entra: EntraEmulator = request.getfixturevalue("entra")
+    emulator: KeyVaultEmulator = request.getfixturevalue("key_vault_emulator")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(entra.ca_bundle_path))
+    yield emulated_vault(entra, emulator)
+
+
+@pytest.fixture
+def emulated_key_vault(key_vault: VaultUnderTest) -> VaultUnderTest:
+    """An emulated vault, for tests that pull its strings."""
+    if key_vault.emulated is None:
+        pytest.skip(f"{EXTERNAL} names a vault whose faults and roles this test cannot set")
+    return key_vault
