@@ -1,8 +1,9 @@
 """Signing backends for tests: the software one with something happening at each signature."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives import hashes
 
@@ -34,8 +35,16 @@ class HookedBackend(SoftwareBackend):
 class CountingBackend(SoftwareBackend):
     """A plug-in that writes down each signature before it returns it: `<to be signed>:<signature>` in hex, one a line.
 
-    The file is named by the environment variable COUNTED_SIGNATURES.
+    Its own setting, COUNTED_SIGNATURES, names the file.
     """
+
+    file: Path
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str]) -> Self:
+        backend = super().from_settings(settings)
+        backend.file = Path(settings["COUNTED_SIGNATURES"])
+        return backend
 
     def signing_key(self, reference: str, deadline: Deadline) -> PrivateKey:
         local = super().signing_key(reference, deadline)
@@ -43,7 +52,7 @@ class CountingBackend(SoftwareBackend):
         def counted(data: bytes, _algorithm: hashes.HashAlgorithm) -> bytes:
             signature = sign(local, data)
             line = f"{data.hex()}:{signature.hex()}\n".encode()
-            descriptor = os.open(os.environ["COUNTED_SIGNATURES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(descriptor, line)
             finally:
