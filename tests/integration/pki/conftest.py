@@ -35,7 +35,7 @@ def key_vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         return
     entra: EntraEmulator = request.getfixturevalue("entra")
     emulator: KeyVaultEmulator = request.getfixturevalue("key_vault_emulator")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(entra.ca_bundle_path))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(entra.ca_path))
     yield emulated_vault(entra, emulator)
 
 
