@@ -214,7 +214,8 @@ class Services:
     def authority(self) -> "Authority":
         from shared.pki.authority import Authority
 
-        return Authority(self.ledger, self.signing_backend, self.settings.pki.signing_backend)
+        name = self.settings.pki.signing_backend
+        return Authority(self.ledger, self.signing_backend, name, clock_skew=self.tables.clock_skew)
 
     @built_once
     def issuance_policy(self) -> "IssuancePolicy":

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
@@ -9,13 +10,17 @@ from typing import NamedTuple
 from shared.context import Deadline
 from shared.directory.ledger import Ledger
 from shared.directory.records.issuer import Issuer, IssuerStatus
-from shared.pki.errors import BackendMisconfigured, CaNotInitialized, IssuerKeyMismatch, IssuerNotFound
+from shared.pki.errors import BackendMisconfigured, CaNotInitialized, ClockSkewed, IssuerKeyMismatch, IssuerNotFound
 from shared.pki.issuer_material import IssuerMaterial
 from shared.pki.keys import PrivateKey, spki_der
 from shared.pki.signing.base import SigningBackend
 
 CACHED_FOR = timedelta(seconds=5)
 """How long an issuer may be used as last read. A certificate is recorded only if its issuer is still active then."""
+
+
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+"""With a clock further off, certificates would begin and CRLs end at the wrong time."""
 
 
 class _Cache(NamedTuple):
@@ -27,15 +32,24 @@ class _Cache(NamedTuple):
 class Authority:
     """The CA as it stands in the directory, with its signing backend. Safe to share between threads.
 
-    `backend_name`: what `CA_SIGNING_BACKEND` says; an issuer whose key is in another backend can be read, not used.
+    Args:
+        backend_name: what `CA_SIGNING_BACKEND` says; an issuer whose key is in another backend can be read, not used.
+        clock_skew: this machine's clock minus the storage service's, as far as known.
     """
 
     def __init__(
-        self, ledger: Ledger, backend: SigningBackend, backend_name: str, *, cached_for: timedelta = CACHED_FOR
+        self,
+        ledger: Ledger,
+        backend: SigningBackend,
+        backend_name: str,
+        *,
+        clock_skew: Callable[[], timedelta | None] = lambda: None,
+        cached_for: timedelta = CACHED_FOR,
     ) -> None:
         self._ledger = ledger
         self.backend = backend
         self.backend_name = backend_name
+        self._clock_skew = clock_skew
         self._cached_for = cached_for.total_seconds()
         self._cache: _Cache | None = None
         self._keys_compared: set[str] = set()
@@ -63,8 +77,11 @@ class Authority:
         """The issuer's private key, for one operation.
 
         Its public half is compared with the issuer's certificate, once in a process: another key than the one the
-        certificate names must never sign. Raises IssuerKeyMismatch and what the backend raises.
+        certificate names must never sign. Raises IssuerKeyMismatch, ClockSkewed and what the backend raises.
         """
+        skew = self._clock_skew()
+        if skew is not None and abs(skew) > MAX_CLOCK_SKEW:
+            raise ClockSkewed(skew)
         record = issuer.record
         if record.backend != self.backend_name:
             raise BackendMisconfigured(

@@ -104,6 +104,16 @@ class IssuerKeyMismatch(AppError):
         )
 
 
+class ClockSkewed(AppError):
+    status, code = 503, "clock_skewed"
+
+    def __init__(self, skew: timedelta) -> None:
+        super().__init__(
+            f"This machine's clock is {skew.total_seconds():.0f} s off the storage service's: nothing is signed until "
+            "it is set right."
+        )
+
+
 class LintFailed(AppError):
     """Our own checks refuse the certificate that we were about to sign: a defect, caught before the signature."""
 

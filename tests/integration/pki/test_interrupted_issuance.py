@@ -20,10 +20,12 @@ from shared.directory.records.certificate import (
 from shared.directory.records.user import EntraDeletion
 from shared.directory.tables import TableStore
 from shared.errors import AppError
+from shared.pki.authority import Authority
 from shared.pki.errors import (
     BackendMisconfigured,
     BackendThrottled,
     BackendUnavailable,
+    ClockSkewed,
     IssuanceOvertaken,
     IssuerChanged,
     IssuerKeyMismatch,
@@ -31,6 +33,7 @@ from shared.pki.errors import (
     SigningTooLate,
     UserChanged,
 )
+from shared.pki.issuance import Issuance
 from shared.pki.issuer_certificate import IssuerPlan
 from shared.pki.keys import KeyType, generate_key, sign
 from shared.pki.sweeper import Sweeper, SweepReport
@@ -269,6 +272,17 @@ def test_another_key_than_the_issuers_never_signs(stage: Stage, tmp_path: Path) 
 
     with pytest.raises(IssuerKeyMismatch):
         confused.issuance.issue(order(stage.user), context())
+
+    assert stage.ca.certificates() == []
+
+
+@pytest.mark.parametrize("minutes", [5.1, -5.1])
+def test_a_machine_whose_clock_is_off_signs_nothing(stage: Stage, minutes: float) -> None:
+    skew = timedelta(minutes=minutes)
+    authority = Authority(stage.ledger, stage.backend, "software", clock_skew=lambda: skew)
+
+    with pytest.raises(ClockSkewed, match="306 s off"):
+        Issuance(stage.ledger, authority, stage.ca.policy, clock=stage.clock).issue(order(stage.user), context())
 
     assert stage.ca.certificates() == []
 
