@@ -9,6 +9,8 @@ from shared.context import Actor, ActorKind
 from shared.directory.head import Head, empty_head
 from shared.directory.log import LogChange, LogOperation, LogRow, changed, log_row
 from shared.directory.records.base import Record
+from shared.directory.records.certificate import Certificate
+from shared.directory.records.user import User
 
 R = TypeVar("R", bound=Record)
 
@@ -31,8 +33,10 @@ class PlainLedger:
         changes += [LogChange(key, None) for key in deleted]
         operation = LogOperation("test.changed", ACTOR, "request", tuple(changes))
         head = self._head()
-        self.log_rows.append(log_row(head.seq + 1, TIME, "commit", head.last_hash, {}, (operation,)))
         self.records.update({record.key: record for record in records})
+        self.log_rows.append(
+            log_row(head.seq + 1, TIME, "commit", head.last_hash, self._next_ids(head, records), (operation,))
+        )
         for key in deleted:
             self.records.pop(key, None)
         return head.seq + 1
@@ -61,6 +65,10 @@ class PlainLedger:
         record = self.records.get(key)
         return record if isinstance(record, kind) else None
 
+    def get_many(self, kind: type[R], keys: Sequence[str]) -> dict[str, R]:
+        found = {key: self.get(kind, key) for key in keys}
+        return {key: record for key, record in found.items() if record is not None}
+
     def scan(self, kind: type[R], *, start: str | None = None, end: str | None = None) -> Iterator[R]:
         for key, record in sorted(self.records.items()):
             if isinstance(record, kind) and (start is None or key >= start) and (end is None or key < end):
@@ -68,6 +76,14 @@ class PlainLedger:
 
     def log(self, after: int, until: int | None = None) -> Iterator[LogRow]:
         yield from self.log_rows[after : len(self.log_rows) if until is None else until]
+
+    @staticmethod
+    def _next_ids(head: Head, records: Sequence[Record]) -> dict[str, int]:
+        next_ids = dict(head.next_ids)
+        for record in records:
+            if isinstance(record, User | Certificate) and record.SEQUENCE:
+                next_ids[record.SEQUENCE] = max(next_ids.get(record.SEQUENCE, 1), record.id + 1)
+        return next_ids
 
     def _head(self) -> Head:
         if not self.log_rows:

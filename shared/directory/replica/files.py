@@ -22,6 +22,7 @@ from shared.directory.replica.errors import ReplicaBuilding
 _LOCK_POLL_SECONDS = 0.05
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _HEADER_BYTES = 100
+_FREEZE_ATTEMPTS = 50
 
 
 class ReplicaFolder:
@@ -63,11 +64,16 @@ class ReplicaFolder:
         built.unlink()
         return path
 
-    def discard_all(self) -> None:
-        """Removes every file of the tenant, of any format, complete or not. Only under the lock.
+    def discard(self, path: Path) -> None:
+        """Removes one file. Only under the lock.
 
-        Processes that have one open go on reading it until they look for it again.
+        Processes that have it open go on reading it until they look for it again.
         """
+        for suffix in _SIDE_FILES:
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    def discard_all(self) -> None:
+        """Removes every file of the tenant, of any format, complete or not. Only under the lock."""
         for path in self._folder.glob(f"{self._tenant}*.sqlite3*"):
             path.unlink(missing_ok=True)
 
@@ -115,6 +121,26 @@ class ReplicaFile:
         finally:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[tuple[int, str]]:
+        """Keeps the main file as it is and complete, for copying; gives the position (seq and hash) that it holds.
+
+        With everything moved from the write-ahead log into the file and a reader that began after that, SQLite adds to
+        the log only (https://www.sqlite.org/wal.html#checkpointing). Other processes read and write on meanwhile.
+
+        Raises: ReplicaBuilding where readers leave no gap for that.
+        """
+        with contextlib.closing(schema.connect(self.path)) as connection:
+            for _ in range(_FREEZE_ATTEMPTS):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                connection.execute("BEGIN")
+                seq, chain_hash = connection.execute("SELECT seq, hash FROM position").fetchone()
+                if self.path.with_name(f"{self.path.name}-wal").stat().st_size == 0:
+                    yield seq, chain_hash
+                    return
+                connection.execute("ROLLBACK")
+        raise ReplicaBuilding
 
     def close(self) -> None:
         """Connections in use close when they are given back."""

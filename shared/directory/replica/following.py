@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from shared.context import Deadline
+from shared.directory.errors import MalformedRow
 from shared.directory.head import Head
 from shared.directory.log import LogChange, LogRow
 from shared.directory.replica.changes import REPLICATED_KINDS, ChangeWriter
@@ -17,10 +18,10 @@ ROWS_A_TRANSACTION = 500
 
 
 class HistoryChanged(Exception):
-    """The log is not the one the file was built from: storage was restored, or old log rows were archived."""
+    """The log is not the one that the file follows: storage was restored, or old log rows were archived or altered."""
 
 
-def follow(file: ReplicaFile, ledger: Source, head: Head, deadline: Deadline) -> None:
+def follow(file: ReplicaFile, source: Source, head: Head, deadline: Deadline) -> None:
     """Brings the file to `head`, or further where another process has been faster.
 
     Raises: HistoryChanged; ReplicaBuilding at the deadline, keeping what was applied.
@@ -29,13 +30,16 @@ def follow(file: ReplicaFile, ledger: Source, head: Head, deadline: Deadline) ->
         seq, chain_hash = position(connection)
     if seq == head.seq and chain_hash != head.last_hash:
         raise HistoryChanged
-    if seq > head.seq and ledger.head().seq < seq:  # a head read after the file's position cannot be behind it
+    if seq > head.seq and source.head().seq < seq:  # a head read after the file's position cannot be behind it
         raise HistoryChanged
-    for rows in _chunks(ledger.log(seq, head.seq)) if seq < head.seq else ():
-        if deadline.expired:
-            raise ReplicaBuilding
-        with file.writing() as connection:
-            _apply(connection, rows, ledger)
+    try:
+        for rows in _chunks(source.log(seq, head.seq)) if seq < head.seq else ():
+            if deadline.expired:
+                raise ReplicaBuilding
+            with file.writing() as connection:
+                _apply(connection, rows, source)
+    except MalformedRow as error:
+        raise HistoryChanged from error
 
 
 def position(connection: sqlite3.Connection) -> tuple[int, str]:
@@ -44,7 +48,7 @@ def position(connection: sqlite3.Connection) -> tuple[int, str]:
     return seq, chain_hash
 
 
-def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], ledger: Source) -> None:
+def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], source: Source) -> None:
     seq, chain_hash = position(connection)
     writer = ChangeWriter(connection)
     for row in rows:
@@ -54,12 +58,12 @@ def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], ledger: Sourc
             raise HistoryChanged
         for operation in row.operations:
             for change in operation.changes:
-                _apply_change(writer, change, ledger)
+                _apply_change(writer, change, source)
         seq, chain_hash = row.seq, row.hash
     writer.flush(seq, chain_hash)
 
 
-def _apply_change(writer: ChangeWriter, change: LogChange, ledger: Source) -> None:
+def _apply_change(writer: ChangeWriter, change: LogChange, source: Source) -> None:
     kind = REPLICATED_KINDS.get(change.key.partition("|")[0])
     if kind is None:
         return
@@ -68,7 +72,7 @@ def _apply_change(writer: ChangeWriter, change: LogChange, ledger: Source) -> No
     elif change.data is not None:
         writer.put(change.key, change.data)
     else:  # erased from the log by a purge: what stands in the table now is what the log comes to in the end
-        current = ledger.get(kind, change.key)
+        current = source.get(kind, change.key)
         if current is not None:
             writer.put(change.key, current.replicated_row())
 
