@@ -1,5 +1,6 @@
 """Fills a directory with many plain people and nested groups, in seconds and the same way for the same seed."""
 
+import gc
 import random
 import uuid
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def load(directory: Directory, plan: BulkLoad) -> None:
         for group, found in members.items():
             if found:
                 directory.add_members(group, found)
+    gc.freeze()  # a large directory lives as long as the emulator: collections need not walk through it
 
 
 def _guid(chance: random.Random) -> str:

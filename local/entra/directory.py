@@ -66,6 +66,7 @@ class Directory:
         """By group: sequence number, member, added (or removed)."""
         self.purged: dict[str, EntityType] = {}
         self._parents: dict[str, list[str]] = {}
+        self._recycled: set[str] = set()
         self._upns: dict[str, str] = {}
 
     # Reading
@@ -90,6 +91,10 @@ class Directory:
             entry = self.live(object_id)
             if entry is not None:
                 yield entry
+
+    def recycled(self) -> list[Entry]:
+        """What is in the recycle bin."""
+        return [self.entries[object_id] for object_id in sorted(self._recycled)]
 
     def live_members(self, group_id: str) -> list[Entry]:
         return [entry for member in self.members.get(group_id, ()) if (entry := self.live(member)) is not None]
@@ -162,6 +167,7 @@ class Directory:
             if entry.deleted is not None:
                 raise DirectoryError(f"{object_id} is deleted already")
             entry.deleted = self.clock()
+            self._recycled.add(object_id)
             if entry.type is USER:
                 self._release_upn(entry)
             self._touch(entry)
@@ -174,6 +180,7 @@ class Directory:
             if entry.type is USER:
                 self._claim_upn(entry.properties["userPrincipalName"], entry.id)
             entry.deleted, entry.restored = None, self.now
+            self._recycled.discard(object_id)
             self._touch(entry)
             for parent in self._parents.get(object_id, ()) if self.restore_reports_members else ():
                 self._log_member(parent, object_id, added=True)
@@ -187,6 +194,7 @@ class Directory:
                 self._release_upn(entry)
             self._touch(entry)
             del self.entries[object_id]
+            self._recycled.discard(object_id)
             self.purged[object_id] = entry.type
             for parent in self._parents.pop(object_id, ()):
                 self.members[parent].pop(object_id, None)
@@ -198,8 +206,9 @@ class Directory:
         """Purges what has been deleted for 30 days."""
         with self.lock:
             limit = self.clock() - RECYCLE_BIN
-            for entry in [e for e in self.entries.values() if e.deleted is not None and e.deleted < limit]:
-                self.purge(entry.id)
+            for entry in self.recycled():
+                if entry.deleted is not None and entry.deleted < limit:
+                    self.purge(entry.id)
 
     def add_members(self, group_id: str, members: Iterable[str]) -> None:
         """Adds members; those already in are left alone. Raises DirectoryError for unknown ones."""

@@ -39,6 +39,9 @@ class Action(StrEnum):
     OTHER_VERSION = "other_version"
 
 
+CONNECTION = frozenset({Action.SLOW, Action.DROP, Action.TRUNCATE, Action.DRIP})
+"""Actions on the connection: they cannot strike inside a batch."""
+
 ANSWERS = frozenset({Action.STATUS, Action.BODY, Action.REDIRECT})
 """Actions that replace the reply: at most one strikes a request."""
 
@@ -107,6 +110,8 @@ class FaultBoard:
         self._next = 1
 
     def arm(self, fault: Fault) -> int:
+        if fault.at is Point.BATCH and fault.action in CONNECTION:
+            raise ValueError(f"a sub-request has no connection of its own to {fault.action}")
         with self._lock:
             number, self._next = self._next, self._next + 1
             armed = _Armed(fault, re.compile(fault.path), random.Random(fault.seed), fault.times, fault.skip)

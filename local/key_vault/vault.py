@@ -18,7 +18,16 @@ from local.https_server import Reply, Request
 from local.key_vault import request_bodies
 from local.key_vault.bearer import Authority, Principal
 from local.key_vault.errors import VaultError, bad_parameter, forbidden, not_emulated
-from local.key_vault.key_store import EC_OPERATIONS, RETENTION, RSA_OPERATIONS, Key, KeyStore, KeyVersion, generate
+from local.key_vault.key_store import (
+    EC_OPERATIONS,
+    RETENTION,
+    RSA_OPERATIONS,
+    Key,
+    KeyStore,
+    KeyVersion,
+    generate,
+    public_members,
+)
 from local.key_vault.roles import RoleAssignments
 from local.key_vault.signatures import SignatureLog, check, sign, verify
 
@@ -133,16 +142,14 @@ class Vault:
         return "create", made.bundle(self.url)
 
     def _rotate(self, call: Call, rest: list[str]) -> tuple[str, Any]:
+        """A new version of the same kind."""
         self._require(call, "rotate/action")
         old, now = self.keys.get(rest[0]), self._now()
-        size, curve = (None, None) if old.key_type.startswith("EC") else (old.private.key_size, None)
-        if old.key_type.startswith("EC"):
-            curve = old.bundle(self.url)["key"]["crv"]
+        jwk = public_members(old.private)
+        private = generate(old.key_type, None if "crv" in jwk else old.private.key_size, jwk.get("crv"))
         attributes = replace(old.attributes, enabled=True, created=now, updated=now)
-        private = generate(old.key_type, size, curve)
-        return "rotate", self.keys.create(
-            rest[0], old.key_type, private, old.operations, attributes, dict(old.tags)
-        ).bundle(self.url)
+        made = self.keys.create(old.name, old.key_type, private, old.operations, attributes, dict(old.tags))
+        return "rotate", made.bundle(self.url)
 
     def _get(self, call: Call, rest: list[str]) -> tuple[str, Any]:
         self._require(call, "read")

@@ -65,12 +65,13 @@ def get_object(call: Call, entity: EntityType, key: str) -> Result:
 def list_deleted(call: Call, entity: EntityType) -> Result:
     """GET /directory/deletedItems/microsoft.graph.user: the recycle bin."""
     call.require(entity)
-    call.options.only("$select", "$top", "$count", "$skiptoken")
+    call.options.only(*LIST_OPTIONS)
+    refuse_unemulated(call.options, "$filter")
     select = check_select(call.options.select, entity)
     kind = "deletedItems.list"
     with call.directory.lock:
         call.directory.empty_recycle_bin()
-        found = [e for e in call.directory.entries.values() if e.deleted is not None and e.type is entity]
+        found = [entry for entry in call.directory.recycled() if entry.type is entity]
         page, more = window(found, skip_state(call, kind).get("from", 0), call.options.top or DEFAULT_PAGE)
         body = collection_body(call, entity.collection, [rendered(call, entry, select) for entry in page])
     if more is not None:

@@ -205,7 +205,7 @@ def _removed(object_id: str, reason: str) -> dict[str, Any]:
 def _strangers(call: Call, entity: EntityType) -> list[dict[str, Any]]:
     if call.fault(Action.REMOVED_STRANGERS) is None:
         return []
-    gone = [e.id for e in call.directory.entries.values() if e.type is entity and e.deleted is not None]
+    gone = [entry.id for entry in call.directory.recycled() if entry.type is entity]
     unknown = [str(uuid.uuid4()) for _ in range(STRANGERS)]
     return [_removed(x, "changed") for x in gone] + [_removed(x, "deleted") for x in unknown]
 

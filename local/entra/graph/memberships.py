@@ -10,6 +10,7 @@ from local.entra.directory import Directory, Entry
 from local.entra.faults import Action
 from local.entra.graph.call import GROUP_READERS, USER_READERS, Call, Result, check_select, cost, rendered
 from local.entra.graph.collections import (
+    LIST_OPTIONS,
     collection_body,
     find,
     finish_page,
@@ -81,8 +82,8 @@ def _count(call: Call, kind: str, found: list[Entry]) -> Result:
 
 
 def _page(call: Call, kind: str, name: str, found: list[Entry], cast: EntityType | None) -> Result:
-    call.options.only("$select", "$top", "$count", "$skiptoken", "$search", "$orderby", "$expand")
-    refuse_unemulated(call.options)
+    call.options.only(*LIST_OPTIONS)
+    refuse_unemulated(call.options, "$filter")
     select = check_select(call.options.select, *([cast] if cast else TYPES.values()))
     page, more = window(found, skip_state(call, kind).get("from", 0), call.options.top or DEFAULT_PAGE)
     shown = [rendered(call, entry, select, typed=cast is None) for entry in page]

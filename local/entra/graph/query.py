@@ -117,7 +117,8 @@ def _quoted(text: str) -> str:
     return inner.replace("''", "'")
 
 
-def refuse_unemulated(options: Options) -> None:
-    for name, what in (("$search", "$search"), ("$orderby", "$orderby"), ("$expand", "$expand")):
+def refuse_unemulated(options: Options, *further: str) -> None:
+    """Raises for options that Graph takes here and this emulator does not."""
+    for name in ("$search", "$orderby", "$expand", *further):
         if options.get(name) is not None:
-            raise not_emulated(what)
+            raise not_emulated(f"{name} here")

@@ -12,7 +12,7 @@ from local.entra.graph.bearer import caller_of
 from local.entra.graph.call import Call, Caller, Result
 from local.entra.graph.collections import count_objects, get_deleted, get_object, list_deleted, list_objects
 from local.entra.graph.delta import delta
-from local.entra.graph.errors import GraphError, bad_request
+from local.entra.graph.errors import GraphError, bad_request, not_emulated
 from local.entra.graph.memberships import list_related
 from local.entra.graph.paging import Sealer
 from local.entra.graph.query import collection_and_key, split_target
@@ -65,8 +65,7 @@ class GraphService:
 
     def _routed(self, caller: Caller, request: Request, faults: tuple[Fault, ...]) -> Result:
         if request.method != "GET":
-            message = "Specified HTTP method is not allowed for the request target."
-            raise GraphError(405, "Request_BadRequest", message, {"Allow": "GET"})
+            raise not_emulated(f"{request.method}, which writes,")
         bucket = caller.tenant.bucket
         if (seconds := bucket.retry_after()) is not None:
             headers = {"Retry-After": str(seconds), "x-ms-throttle-information": "ResourceUnitLimitExceeded"}

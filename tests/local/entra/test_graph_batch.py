@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from local.control_client import ControlError
 from local.entra import faults
 from local.entra.control import Tenant
+from local.entra.faults import Point
 from tests.local.entra.conftest import Client, error_of
 
 
@@ -81,6 +83,11 @@ def test_throttling_inside_strikes_single_requests(tenant: Tenant, graph: Client
     assert found["0"]["status"] == 404
     assert (found["1"]["status"], found["1"]["headers"]["Retry-After"]) == (429, "7")
     assert again["0"]["status"] == 404
+
+
+def test_a_connection_cannot_fail_inside_a_batch(tenant: Tenant) -> None:
+    with pytest.raises(ControlError, match="no connection of its own"):
+        tenant.arm(faults.dropped(at=Point.BATCH))
 
 
 def test_headers_go_with_each_request_and_not_with_the_batch(tenant: Tenant, graph: Client) -> None:
