@@ -66,7 +66,8 @@ def decode_row(entity: Entity) -> dict[str, Value]:
     for name, wire in entity.items():
         if "@" in name or name in _SYSTEM or name.startswith("odata."):
             continue
-        row[name] = _decode_property(key, name, wire, entity.get(f"{name}@odata.type"))
+        edm_type = entity.get(f"{name}@odata.type")
+        row[name] = wire if edm_type is None and type(wire) is str else _decode_property(key, name, wire, edm_type)
         if "__" in name:
             chunked.append(name)
     return _joined(key, row, chunked) if chunked else row
@@ -157,7 +158,7 @@ def _encode_property(entity: dict[str, Any], name: str, value: Value) -> None:
 def _decode_property(key: str, name: str, wire: Any, edm_type: str | None) -> Value:
     try:
         match edm_type, wire:
-            case None | "Edm.String", str():
+            case "Edm.String", str():
                 return str(wire)
             case None | "Edm.Boolean", bool():
                 return bool(wire)

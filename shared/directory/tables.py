@@ -5,6 +5,7 @@ SDK's own entity classes cost some 47 ms of CPU per 1,000 entities, plain JSON a
 """
 
 import json
+import os
 import random
 import re
 import time
@@ -71,13 +72,14 @@ class TableStore:
     def from_connection_string(cls, connection_string: str, table: str) -> "TableStore":
         from azure.data.tables import TableClient
 
-        return cls(TableClient.from_connection_string(connection_string, table, **_options()))
+        url = TableClient.from_connection_string(connection_string, table).url
+        return cls(TableClient.from_connection_string(connection_string, table, **_options(url)))
 
     @classmethod
     def from_endpoint(cls, url: str, table: str, credential: "TokenCredential") -> "TableStore":
         from azure.data.tables import TableClient
 
-        return cls(TableClient(url, table, credential=credential, **_options()))
+        return cls(TableClient(url, table, credential=credential, **_options(url)))
 
     @property
     def table(self) -> str:
@@ -259,17 +261,23 @@ def backoff(attempt: int) -> float:
     return min(0.025 * 2.0**attempt, 1.6) * random.uniform(0.5, 1.0)
 
 
-def _options() -> dict[str, Any]:
+def _options(url: str) -> dict[str, Any]:
+    """`url`: any of the account, to find its proxy."""
     import requests
     from azure.core.pipeline.transport import RequestsTransport
     from requests.adapters import HTTPAdapter
+    from requests.utils import get_environ_proxies
 
     session = requests.Session()
+    # What the environment says of proxies and trust is asked once: for every request it takes a fifth of its time.
+    session.trust_env = False
+    session.proxies.update(get_environ_proxies(url))
+    trust = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=2 * PARALLEL_READS))
     return {
         "api_version": API_VERSION,
-        "transport": RequestsTransport(session=session, session_owner=False),
+        "transport": RequestsTransport(session=session, session_owner=False, connection_verify=trust),
         "retry_total": 0,  # a commit that was applied and answered by a 500 must not be sent again behind our back
         "logging_enable": False,
     }

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import azure.data.tables  # noqa: F401  (so that no writer has to import it)
 
+from shared.directory import committer
 from shared.directory.ledger import Ledger, Request
 from shared.directory.tables import TableStore
 from tests.support.ledger_story import change_note, count_up, meet_user, soon, write_note
@@ -167,6 +168,8 @@ def _serve(connection_string: str) -> None:
 def _write(connection_string: str, writer: str, arguments: dict[str, Any]) -> None:
     code = 1
     try:
+        if not arguments.pop("turns", True):
+            committer.RACES_BEFORE_TURN = sys.maxsize
         tables = TableStore.from_connection_string(connection_string, "directory")
         WRITERS[writer](Ledger(tables, arguments.pop("tenant_id")), **arguments)
         code = 0

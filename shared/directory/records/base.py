@@ -7,6 +7,7 @@ row are what the audit log hashes, so they depend on nothing but the row's conte
 import base64
 import hashlib
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 from uuid import UUID
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 Value = str | int | bool | bytes
 Row = Mapping[str, Value]
@@ -82,11 +85,14 @@ def row_sha256(row: Row) -> str:
 
 def format_time(moment: datetime) -> str:
     """ISO 8601 in UTC with microseconds and `Z`: fixed length, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    """The inverse of `format_time`. Raises ValueError for any other format. (strptime takes ten times as long.)"""
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"not a time as this app writes it: {text!r}")
+    return datetime.fromisoformat(text)
 
 
 def _pack_guids(guids: tuple[str, ...]) -> bytes:
