@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
 
+from shared.cli.card import card, together
 from shared.cli.console import emit, error_console, json_option, operator_context
 from shared.context import system_clock
 from shared.pki.keys import KeyType
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from shared.directory.records.issuer import Issuer
     from shared.pki.ceremony import Ceremony
     from shared.pki.issuer_certificate import IssuerPlan
@@ -191,32 +191,26 @@ def _show(issuers: "list[Issuer]", as_json: bool) -> None:
 
     now = system_clock()
     reports = [issuer_report(issuer, services().settings.pki.public_url, now) for issuer in issuers]
-    emit([asdict(report) for report in reports], as_json, lambda: Group(*map(_card, reports)))
+    emit([asdict(report) for report in reports], as_json, lambda: together(map(_card, reports)))
 
 
-def _card(report: "IssuerReport") -> Table:
-    table = Table(
-        title=f"{escape(report.subject)}  ({report.status})", title_justify="left", show_header=False, min_width=60
-    )
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def _card(report: "IssuerReport") -> "Text":
     life = None
     if report.not_before and report.not_after:
         life = f"{report.not_before:%Y-%m-%d} to {report.not_after:%Y-%m-%d}"
-    rows = (
-        ("Issuer id", report.id),
-        ("Key", f"{report.key_type}, {report.backend}, {report.key_reference}"),
-        ("Valid", life),
-        ("Longest certificate", f"{report.longest_validity_days} days" if life else None),
-        ("Signed by", report.signed_by or ("itself" if life else None)),
-        ("Thumbprint, SHA-1", report.thumbprint_sha1),
-        ("Thumbprint, SHA-256", report.thumbprint_sha256),
-        ("For Entra: key identifier", report.subject_key_identifier),
-        ("For Entra: CRL URL", report.crl_url or ("set PKI_PUBLIC_URL" if life else None)),
-        ("CA certificate URL", report.ca_certificate_url),
-        ("OCSP URL", report.ocsp_url),
+    return card(
+        f"{report.subject}  ({report.status})",
+        (
+            ("Issuer id", report.id),
+            ("Key", f"{report.key_type}, {report.backend}, {report.key_reference}"),
+            ("Valid", life),
+            ("Longest certificate", f"{report.longest_validity_days} days" if life else None),
+            ("Signed by", report.signed_by or ("itself" if life else None)),
+            ("Thumbprint, SHA-1", report.thumbprint_sha1),
+            ("Thumbprint, SHA-256", report.thumbprint_sha256),
+            ("For Entra: key identifier", report.subject_key_identifier),
+            ("For Entra: CRL URL", report.crl_url or ("set PKI_PUBLIC_URL" if life else None)),
+            ("CA certificate URL", report.ca_certificate_url),
+            ("OCSP URL", report.ocsp_url),
+        ),
     )
-    for label, value in rows:
-        if value:
-            table.add_row(label, escape(value))
-    return table

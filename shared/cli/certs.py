@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from shared.cli.card import card
 from shared.cli.console import emit, error_console, json_option, operator_context
 from shared.directory.records.certificate import CertificateType
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
@@ -142,12 +144,7 @@ def _table(items: "tuple[CertificateSummary, ...]") -> Table:
     return table
 
 
-def _card(view: "CertificateView") -> Table:
-    table = Table(title=escape(view.certificate.subject), title_justify="left", show_header=False, min_width=60)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _plain(asdict(view.certificate)).items():
-        table.add_row(name.replace("_", " "), escape(str(value)))
-    for form, value in view.user_ids.items():
-        table.add_row(f"for Entra: {form.replace('_', ' ')}", escape(value))
-    return table
+def _card(view: "CertificateView") -> Text:
+    rows = [(name.replace("_", " "), str(value)) for name, value in _plain(asdict(view.certificate)).items()]
+    rows += [(f"for Entra: {form.replace('_', ' ')}", value) for form, value in view.user_ids.items()]
+    return card(view.certificate.subject, rows)

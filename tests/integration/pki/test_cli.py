@@ -1,0 +1,209 @@
+"""`manage.py ca` and `manage.py certs`, as an operator uses them."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+
+import shared.services
+from local.azurite.azurite import Azurite
+from shared.cli import ca as ca_command
+from shared.cli import certs as certs_command
+from shared.directory.tables import TableStore
+from shared.errors import AppError
+from shared.pki.errors import CeremonyRefused
+from shared.services import Services
+from shared.settings import Settings
+from tests.integration.pki.test_ceremony import OfflineRoot, pem
+from tests.support.pki import PASSPHRASE, TestCa, context, order
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def app(
+    azurite: Azurite, tables: TableStore, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Services:
+    """The app's own objects, on a tenant of the test's own."""
+    environment = {
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "AzureWebJobsStorage": azurite.connection_string,
+        "ENTRA_TENANT_ID": tenant_id,
+        "ENTRA_CLIENT_ID": "11111111-1111-4111-8111-111111111111",
+        "ENTRA_CLIENT_SECRET": "not used here",
+        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
+        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
+        "PKI_PUBLIC_URL": "http://pki.contoso.example",
+    }
+    built = Services(Settings.read(environment))
+    monkeypatch.setattr(shared.services, "services", lambda: built)
+    return built
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs `ca …` or `certs …`; raises what main() would turn into a sentence."""
+
+    def invoke(*arguments: str, code: int = 0) -> Result:
+        command = {"ca": ca_command.command, "certs": certs_command.command}[arguments[0]]
+        result = CliRunner().invoke(command, list(arguments[1:]))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoke
+
+
+def as_json(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_init_and_show_tell_what_to_enter_in_entra(app: Services, run: Run) -> None:
+    made = run("ca", "init", "--name", "Contoso Users CA", "--organization", "Contoso Ltd", "--key-type", "p-256")
+    (shown,) = as_json(run("ca", "show", "--json"))
+
+    active = app.authority.active()
+    assert shown["id"] == active.id
+    assert shown["status"] == "active"
+    assert shown["crl_url"] == f"http://pki.contoso.example/api/v1/pki/{active.id}/crl"
+    assert shown["subject_key_identifier"] == active.key_identifier.digest.hex().upper()
+    assert shown["longest_validity_days"] == 7304
+    flat = "".join(made.stdout.split())
+    for told in (shown["thumbprint_sha1"], shown["crl_url"], shown["subject_key_identifier"], active.id):
+        assert told in flat
+    printed = run("ca", "show", "--pem").stdout
+    assert x509.load_pem_x509_certificate(printed.encode()) == active.certificate
+
+
+def test_show_says_what_to_do_without_an_issuer(app: Services, run: Run) -> None:
+    assert "ca init" in run("ca", "show").stderr
+    assert as_json(run("ca", "show", "--json")) == []
+
+
+def test_a_second_init_is_refused_with_a_sentence(app: Services, run: Run) -> None:
+    run("ca", "init", "--name", "Contoso Users CA", "--key-type", "P-256")
+
+    with pytest.raises(CeremonyRefused, match="rollover"):
+        run("ca", "init", "--name", "Another", "--key-type", "P-256")
+
+
+def test_rollover_goes_in_two_steps(app: Services, run: Run) -> None:
+    run("ca", "init", "--name", "Contoso Users CA", "--key-type", "P-256")
+    old = app.authority.active().id
+
+    (new,) = as_json(run("ca", "rollover", "--name", "Contoso Users CA G2", "--key-type", "P-256", "--json"))
+    assert (new["status"], app.authority.active().id) == ("published", old)
+    run("ca", "activate", new["id"])
+
+    assert app.authority.active().id == new["id"]
+    shown = as_json(run("ca", "show", "--json"))
+    assert [(one["id"], one["status"]) for one in shown] == [(old, "retired"), (new["id"], "active")]
+
+
+@pytest.fixture
+def crl_server() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(base URL, what it serves by path): a plain web server of the offline root."""
+    served: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = served.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", served
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_offline_root_signs_our_request_and_its_crl_must_be_there(
+    app: Services, run: Run, tmp_path: Path, crl_server: tuple[str, dict[str, bytes]]
+) -> None:
+    url, served = crl_server
+    root = OfflineRoot()
+    request_file, answer_file = tmp_path / "issuer.csr", tmp_path / "issuer.crt"
+    run("ca", "init", "--name", "Contoso Users CA", "--key-type", "P-256", "--csr", str(request_file))
+    request = x509.load_pem_x509_csr(request_file.read_bytes())
+    answer_file.write_bytes(pem(root.sign(request, crl_url=f"{url}/root.crl"), root.certificate))
+
+    with pytest.raises(CeremonyRefused, match="cannot be fetched"):
+        run("ca", "import", str(answer_file))
+    served["/root.crl"] = root.crl()
+    (imported,) = as_json(run("ca", "import", str(answer_file), "--json"))
+
+    assert imported["status"] == "active"
+    assert imported["signed_by"] == "CN=Contoso Offline Root"
+
+
+def test_a_crl_that_cannot_be_fetched_from_here_can_be_skipped(app: Services, run: Run, tmp_path: Path) -> None:
+    root = OfflineRoot()
+    request_file, answer_file = tmp_path / "issuer.csr", tmp_path / "issuer.crt"
+    run("ca", "init", "--name", "Contoso Users CA", "--key-type", "P-256", "--csr", str(request_file))
+    request = x509.load_pem_x509_csr(request_file.read_bytes())
+    answer_file.write_bytes(pem(root.sign(request, crl_url="http://127.0.0.1:9/root.crl"), root.certificate))
+
+    run("ca", "import", str(answer_file), "--skip-crl-check")
+
+    assert app.authority.active().parents == (root.certificate,)
+
+
+class TestCerts:
+    @pytest.fixture
+    def ca(self, app: Services, run: Run) -> TestCa:
+        run("ca", "init", "--name", "Contoso Users CA", "--key-type", "P-256")
+        return TestCa(app.ledger, app.signing_backend, app.authority, app.issuance, app.issuance_policy)
+
+    def test_list_filters_and_counts(self, ca: TestCa, run: Run) -> None:
+        ada, eve = ca.add_user(name="Ada [/red] Lovelace"), ca.add_user()
+        for user, days in ((ada, 20), (ada, 365), (eve, 365)):
+            ca.issuance.issue(order(user, validity_days=days), context())
+
+        assert [one["id"] for one in as_json(run("certs", "list", "--json"))] == [1, 2, 3]
+        assert [one["id"] for one in as_json(run("certs", "list", "--user", str(ada.id), "--json"))] == [1, 2]
+        assert [one["id"] for one in as_json(run("certs", "list", "--expiring-within", "30", "--json"))] == [1]
+        assert as_json(run("certs", "list", "--status", "revoked", "--json")) == []
+        assert as_json(run("certs", "list", "--type", "code_signing", "--json")) == []
+        page = run("certs", "list", "--per-page", "2", "--page", "2")
+        assert "1 of 3" in page.stderr
+        assert "[/red]" in run("certs", "list").stdout.replace("\n", "")
+
+    def test_show_tells_the_record_and_what_to_enter_in_entra(self, ca: TestCa, run: Run) -> None:
+        issued = ca.issuance.issue(order(ca.add_user()), context())
+
+        shown = as_json(run("certs", "show", "1", "--json"))
+
+        assert shown["serial_number"] == issued.certificate.serial_number
+        assert shown["entra_certificate_user_ids"] == dict(issued.user_ids)
+        assert shown["not_after"].endswith("Z")
+        assert "der" not in shown
+        assert issued.certificate.serial_number in "".join(run("certs", "show", "1").stdout.split())
+
+    def test_export_writes_what_openssl_reads(self, ca: TestCa, run: Run, tmp_path: Path) -> None:
+        issued = ca.issuance.issue(order(ca.add_user()), context())
+        out = tmp_path / "out"
+
+        assert run("certs", "export", "1").stdout == issued.pem
+        run("certs", "export", "1", "--chain", "--out", str(out))
+        assert out.read_text() == issued.pem + issued.chain_pem
+        run("certs", "export", "1", "--der", "--out", str(out))
+        assert out.read_bytes() == issued.certificate.der
+        run("certs", "export", "1", "--der", "--chain", code=2)
+
+    def test_a_certificate_that_is_not_there_is_told(self, ca: TestCa, run: Run) -> None:
+        for arguments in (("show", "7"), ("export", "7"), ("show", "x")):
+            with pytest.raises(AppError) as caught:
+                run("certs", *arguments)
+            assert caught.value.code == "certificate_not_found"
