@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shared.cli.card import card, together
-from shared.cli.console import emit, error_console, json_option, operator_context
+from shared.cli.card import card, emit_cards
+from shared.cli.console import error_console, json_option, operator_context
 from shared.context import system_clock
 from shared.pki.keys import KeyType
 
@@ -191,7 +191,7 @@ def _show(issuers: "list[Issuer]", as_json: bool) -> None:
 
     now = system_clock()
     reports = [issuer_report(issuer, services().settings.pki.public_url, now) for issuer in issuers]
-    emit([asdict(report) for report in reports], as_json, lambda: together(map(_card, reports)))
+    emit_cards([asdict(report) for report in reports], as_json, lambda: map(_card, reports))
 
 
 def _card(report: "IssuerReport") -> "Text":

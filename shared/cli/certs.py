@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.card import card
+from shared.cli.card import card, emit_cards
 from shared.cli.console import emit, error_console, json_option, operator_context
 from shared.directory.records.certificate import CertificateType
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
@@ -76,7 +76,7 @@ def list_(
 def show(certificate_id: str, as_json: bool) -> None:
     """Show one certificate: its record, and what to enter in Entra for it."""
     view = _view(certificate_id)
-    emit(_details(view), as_json, lambda: _card(view))
+    emit_cards(_details(view), as_json, lambda: [_card(view)])
 
 
 @command.command()
