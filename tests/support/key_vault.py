@@ -5,14 +5,16 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import cast
 
+from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.keyvault.keys import KeyClient
 
 from local.entra.control import EntraEmulator, Tenant
 from local.key_vault.control import OFFICER, KeyVaultEmulator, Vault
 from shared.pki.signing.key_vault import KeyVaultBackend
-from shared.pki.signing.key_vault_credential import VaultCredential, chosen_credential, make_credential
+from shared.pki.signing.key_vault_credential import chosen_credential, make_credential
 
 EXTERNAL = "TEST_KEY_VAULT_URL"
 VERIFY_EXTERNAL = "TEST_KEY_VAULT_VERIFY_CHALLENGE"
@@ -37,11 +39,14 @@ class VaultUnderTest:
         """As a process of its own would build it."""
         return KeyVaultBackend.from_settings({**self.settings, "CA_KEY_VAULT_KEY": name, **changed})
 
+    def credential(self) -> TokenCredential:
+        """For Azure's own clients."""
+        return cast(TokenCredential, make_credential(chosen_credential(self.settings), self.settings))
+
     def client(self) -> KeyClient:
-        """Azure's own client with the same credential, for what a test prepares."""
-        credential = VaultCredential(lambda: make_credential(chosen_credential(self.settings), self.settings))
+        """Azure's own client, for what a test prepares."""
         verify = self.settings.get("CA_KEY_VAULT_VERIFY_CHALLENGE") != "false"
-        return KeyClient(self.settings["CA_KEY_VAULT_URL"], credential, verify_challenge_resource=verify)  # type: ignore[arg-type]
+        return KeyClient(self.settings["CA_KEY_VAULT_URL"], self.credential(), verify_challenge_resource=verify)
 
 
 def emulated_vault(entra: EntraEmulator, emulator: KeyVaultEmulator, *, role: str = OFFICER) -> VaultUnderTest:
