@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from shared.context import Context
 from shared.directory.ledger import Ledger, Request, Transaction
-from shared.directory.records.user import User, user_key
+from shared.directory.records.user import LOCAL_USERS, User, user_key
 from shared.errors import AppError
 
 LONGEST = 256
@@ -76,6 +76,7 @@ class LocalUsers:
             before = tx.get(User, user_key(known_id)) if known_id is not None else None
             user = _described(tx, person, before)
             if before is None:
+                tx.next_id(LOCAL_USERS)
                 tx.put(user)
                 return user.id, Imported(created=1)
             if user == before:

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from shared.directory.records.base import Record, packed_guids
 
+LOCAL_USERS = "local_user"
+"""The sequence that counts the users who are not from Entra, beside the sequence of all users' ids."""
+
 
 class EntraDeletion(StrEnum):
     SOFT = "soft"

@@ -17,7 +17,7 @@ from shared.directory.records.certificate import (
     certificate_key,
     user_certificates_prefix,
 )
-from shared.directory.records.user import User, user_key
+from shared.directory.records.user import LOCAL_USERS, User, user_key
 from shared.directory.replica.errors import ReplicaBuilding
 from shared.directory.replica.queries import (
     CertificateQuery,
@@ -34,7 +34,7 @@ from shared.directory.replica.source import Source
 def user_page(source: Source, head: Head, query: UserQuery, round_started_at: datetime | None) -> Page[UserSummary]:
     """Raises: ReplicaBuilding for a search, a filter or another order, or where local users make holes in the ids."""
     filtered = query.active is not None or query.synced_since is not None or bool(query.search)
-    if filtered or query.sort != "id" or head.next_ids.get("local_user", 1) > 1:
+    if filtered or query.sort != "id" or head.next_ids.get(LOCAL_USERS, 1) > 1:
         raise ReplicaBuilding
     total = head.next_ids.get("user", 1) - 1
     first = min((query.page - 1) * query.per_page, total) + 1
