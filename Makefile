@@ -20,6 +20,9 @@ AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/packag
 # Arguments for the command, for example `make test ARGS="tests/unit -k ledger"` or `make run ARGS=--free-ports`.
 ARGS ?=
 
+# Where demo and run keep the CA's key: `software`, or `key_vault` in the Key Vault emulator.
+BACKEND ?= software
+
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format typecheck test demo run bench clean distclean
 
@@ -45,10 +48,10 @@ test: setup lint typecheck ## check style and types, then run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 demo: setup ## see the product do its main job on a laptop's own cloud
-	@$(BIN)/python -m local.demo $(ARGS)
+	@$(BIN)/python -m local.demo --backend $(BACKEND) $(ARGS)
 
 run: setup ## start the laptop's cloud and keep it up
-	@$(BIN)/python -m local.run $(ARGS)
+	@$(BIN)/python -m local.run --backend $(BACKEND) $(ARGS)
 
 bench: setup ## run the benchmarks
 	@for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; done

@@ -21,12 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.console import Console
 from rich.table import Table
 
-from local.azurite.azurite import Azurite
 from local.demo_directory import fill
-from local.entra.control import EntraEmulator
 from local.entra.tenant_snapshot import SnapshotUser
 from local.processes import REPOSITORY, ChildFailed, exit_on_sigterm
-from local.stack import ABILITY, ApiClient, Stack, StackFailed
+from local.stack import ABILITY, BACKENDS, SOFTWARE, ApiClient, Stack, StackFailed, running_cloud
 from local.storyteller import StoryFailed, Storyteller, expect
 
 STATE = REPOSITORY / ".local" / "demo"
@@ -246,6 +244,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--state", type=Path, default=STATE, help="where keys and logs go; emptied first")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where what is issued goes; emptied first")
+    parser.add_argument("--backend", choices=BACKENDS, default=SOFTWARE, help="where the CA's key is kept")
     arguments = parser.parse_args()
     exit_on_sigterm()
     console = Console()
@@ -256,7 +255,7 @@ def main() -> int:
     try:
         expect(shutil.which("openssl") is not None, "openssl is not installed; the demo lets it judge certificates.")
         with ExitStack() as ends:
-            stack = start(story, ends, arguments.state.resolve())
+            stack = start(story, ends, arguments.state.resolve(), arguments.backend)
             Demo(story, stack, arguments.output).tell()
     except (StoryFailed, StackFailed, ChildFailed, FileNotFoundError) as failure:
         console.print("This step failed:", style="bold red")
@@ -266,20 +265,19 @@ def main() -> int:
     return 0
 
 
-def start(story: Storyteller, ends: ExitStack, folder: Path) -> Stack:
+def start(story: Storyteller, ends: ExitStack, folder: Path, backend: str) -> Stack:
     """The first steps: emulators, tenant, authority, token, host. `ends` ends them all."""
     with story.step("Start the laptop's cloud: Azurite and an emulator of Entra ID"):
-        azurite = ends.enter_context(Azurite.start(log=folder / "azurite.log"))
-        entra = ends.enter_context(EntraEmulator.start(folder / "entra"))
-        tenant = entra.new_tenant()
-        fill(tenant)
-        people = tenant.snapshot()
-        story.say(f"{len(people.users)} people and {len(people.groups)} groups in tenant {tenant.id}")
-    stack = Stack(azurite, entra, tenant, folder)
+        cloud = ends.enter_context(running_cloud(folder, backend))
+        fill(cloud.tenant)
+        people = cloud.tenant.snapshot()
+        story.say(f"{len(people.users)} people and {len(people.groups)} groups in tenant {cloud.tenant.id}")
+    stack = Stack(cloud.azurite, cloud.entra, cloud.tenant, folder, cloud.settings)
     ends.callback(stack.stop)
     with story.step("Make the certificate authority: manage.py ca init"):
         stack.create_storage()
         stack.create_authority()
+        story.say(f"its key is kept by the backend {backend}")
     with story.step("Make an API token: manage.py token create"):
         story.say(f"{stack.create_token().partition('|')[0]}|… with the ability {ABILITY}")
     with story.step("Start the Functions app"):

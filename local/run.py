@@ -17,12 +17,21 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from local.azurite.azurite import FREE_PORTS, WELL_KNOWN_PORTS, Azurite
+from local.azurite.azurite import FREE_PORTS, WELL_KNOWN_PORTS
 from local.demo_directory import fill
-from local.entra.control import EntraEmulator
 from local.functions_host.app_settings import InvalidSettingsFile, LocalSettings
 from local.processes import REPOSITORY, ChildFailed, ChildProcess, exit_on_sigterm
-from local.stack import ABILITY, API, Stack, StackFailed, free_port
+from local.stack import (
+    ABILITY,
+    API,
+    BACKENDS,
+    SOFTWARE,
+    Stack,
+    StackFailed,
+    free_port,
+    running_cloud,
+    running_stack,
+)
 
 STATE = REPOSITORY / ".local" / "run"
 WATCH_SECONDS = 1.0
@@ -71,27 +80,28 @@ class Running:
 
 
 @contextmanager
-def running(plan: Plan, folder: Path) -> Iterator[Running]:
+def running(plan: Plan, folder: Path, backend: str) -> Iterator[Running]:
     """The whole stack, its tenant filled and synchronized."""
     values = plan.settings.values
     with ExitStack() as ends:
-        azurite = ends.enter_context(Azurite.start(ports=plan.azurite_ports, log=folder / "azurite.log"))
-        entra = ends.enter_context(EntraEmulator.start(folder / "entra", plan.entra_port))
-        tenant = entra.new_tenant(
-            values["ENTRA_TENANT_ID"],
-            client_id=values["ENTRA_CLIENT_ID"],
-            client_secret=values["ENTRA_CLIENT_SECRET"],
+        cloud = ends.enter_context(
+            running_cloud(
+                folder,
+                backend,
+                azurite_ports=plan.azurite_ports,
+                entra_port=plan.entra_port,
+                tenant_id=values["ENTRA_TENANT_ID"],
+                client_id=values["ENTRA_CLIENT_ID"],
+                client_secret=values["ENTRA_CLIENT_SECRET"],
+            )
         )
-        fill(tenant)
-        schedule = {"ENTRA_SYNC_SCHEDULE": values["ENTRA_SYNC_SCHEDULE"]}
-        stack = Stack(azurite, entra, tenant, folder, schedule, plan.host_port)
-        ends.callback(stack.stop)
-        stack.create_storage()
-        stack.create_authority()
-        stack.create_token()
-        stack.start_host()
+        fill(cloud.tenant)
+        settings = {"ENTRA_SYNC_SCHEDULE": values["ENTRA_SYNC_SCHEDULE"], **cloud.settings}
+        stack = ends.enter_context(
+            running_stack(cloud.azurite, cloud.entra, cloud.tenant, folder, settings, plan.host_port)
+        )
         stack.fire_timer("sync_tenant")
-        yield Running(stack, (azurite.process, entra.process, stack.host.process))
+        yield Running(stack, (*cloud.processes, stack.host.process))
 
 
 def describe(stack: Stack, console: Console) -> None:
@@ -128,6 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
     parser.add_argument("--state", type=Path, default=STATE, help="where keys and logs go; emptied first")
     parser.add_argument("--free-ports", action="store_true", help="take free ports instead of those of the settings")
+    parser.add_argument("--backend", choices=BACKENDS, default=SOFTWARE, help="where the CA's key is kept")
     arguments = parser.parse_args()
     exit_on_sigterm()
     console = Console(soft_wrap=True)
@@ -138,7 +149,7 @@ def main() -> int:
         if arguments.free_ports:
             plan = plan.with_free_ports()
         plan.check_ports()
-        with running(plan, arguments.state.resolve()) as stack:
+        with running(plan, arguments.state.resolve(), arguments.backend) as stack:
             describe(stack.stack, console)
             while (ended := stack.first_ended()) is None:
                 time.sleep(WATCH_SECONDS)

@@ -11,22 +11,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from local.azurite.azurite import Azurite
+from local.azurite.azurite import FREE_PORTS, Azurite
 from local.entra.control import EntraEmulator
 from local.entra.tenant_control import Tenant
 from local.functions_host.process import HostProcess
-from local.processes import REPOSITORY
+from local.key_vault.control import KeyVaultEmulator, Vault
+from local.processes import REPOSITORY, ChildProcess
 
 API = "/api/v1/entra-id"
 ABILITY = "manage-entra-integration"
 AUTHORITY = "Laptop user CA"
+SOFTWARE, KEY_VAULT = BACKENDS = ("software", "key_vault")
 HEALTH_TIMEOUT = timedelta(seconds=60)
 REQUEST_TIMEOUT = timedelta(seconds=240)
 COMMAND_TIMEOUT = timedelta(minutes=3)
@@ -183,10 +186,15 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    azurite: Azurite, entra: EntraEmulator, tenant: Tenant, folder: Path, settings: Mapping[str, str] = {}
+    azurite: Azurite,
+    entra: EntraEmulator,
+    tenant: Tenant,
+    folder: Path,
+    settings: Mapping[str, str] = {},
+    host_port: int | None = None,
 ) -> Iterator[Stack]:
     """A complete stack for the tenant: storage, authority, API token, and the host up and healthy."""
-    stack = Stack(azurite, entra, tenant, folder, settings)
+    stack = Stack(azurite, entra, tenant, folder, settings, host_port)
     try:
         stack.create_storage()
         stack.create_authority()
@@ -195,6 +203,41 @@ def running_stack(
         yield stack
     finally:
         stack.stop()
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The emulators under a stack, and what the app must be told about them."""
+
+    azurite: Azurite
+    entra: EntraEmulator
+    tenant: Tenant
+    settings: Mapping[str, str]
+    processes: tuple[ChildProcess, ...]
+
+
+@contextmanager
+def running_cloud(
+    folder: Path,
+    backend: str,
+    *,
+    azurite_ports: tuple[int, int, int] = FREE_PORTS,
+    entra_port: int = 0,
+    tenant_id: str | None = None,
+    client_id: str | None = None,
+    client_secret: str | None = None,
+) -> Iterator[Cloud]:
+    """Azurite, the Entra emulator with one empty tenant and, for the backend `key_vault`, the Key Vault emulator."""
+    with ExitStack() as ends:
+        azurite = ends.enter_context(Azurite.start(ports=azurite_ports, log=folder / "azurite.log"))
+        entra = ends.enter_context(EntraEmulator.start(folder / "entra", entra_port))
+        tenant = entra.new_tenant(tenant_id, client_id=client_id, client_secret=client_secret)
+        if backend != KEY_VAULT:
+            yield Cloud(azurite, entra, tenant, {}, (azurite.process, entra.process))
+            return
+        key_vault = ends.enter_context(KeyVaultEmulator.start(entra))
+        settings = key_vault_settings(key_vault.new_vault(tenant))
+        yield Cloud(azurite, entra, tenant, settings, (azurite.process, entra.process, key_vault.process))
 
 
 def app_settings(azurite: Azurite, entra: EntraEmulator, tenant: Tenant, folder: Path) -> dict[str, str]:
@@ -216,6 +259,16 @@ def app_settings(azurite: Azurite, entra: EntraEmulator, tenant: Tenant, folder:
         "CA_SOFTWARE_KEY_PASSPHRASE": secrets.token_urlsafe(24),
         "REQUESTS_CA_BUNDLE": bundle,
         "SSL_CERT_FILE": bundle,
+    }
+
+
+def key_vault_settings(vault: Vault, key: str = "user-ca") -> dict[str, str]:
+    """The app settings that move the CA's keys into an emulated vault, reached as the tenant's app."""
+    return {
+        "CA_SIGNING_BACKEND": "key_vault",
+        "CA_KEY_VAULT_URL": vault.url,
+        "CA_KEY_VAULT_KEY": key,
+        "CA_KEY_VAULT_VERIFY_CHALLENGE": "false",
     }
 
 

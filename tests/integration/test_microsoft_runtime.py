@@ -14,7 +14,7 @@ from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
-TIMERS = frozenset({"sync_tenant"})
+TIMERS = frozenset({"sweep_certificates", "sync_tenant"})
 
 
 @dataclass(frozen=True)
