@@ -15,6 +15,7 @@ from shared.directory.commit_queue import Committed, Pending
 from shared.directory.errors import MalformedRow, OutcomeUnknown, StorageRefused, StorageUnavailable
 from shared.directory.head import HEAD_KEY, Head, StoredHead
 from shared.directory.log import LogRow, decode_log_row, log_key
+from shared.directory.pace import Pace
 from shared.directory.partition import Partition
 from shared.directory.plan import MAX_ROWS, Plan
 from shared.directory.tables import backoff
@@ -44,6 +45,7 @@ class Committer:
         self._partition = partition
         self._clock = clock
         self._turns = Turns(partition, clock)
+        self._pace = Pace()
         self._known_seq = 0
         """The highest seq seen so far: no head may be behind it."""
         self._cached: StoredHead | None = None
@@ -103,7 +105,9 @@ class Committer:
         try:
             if all(taken_off):
                 log = plan.log_row(uuid.uuid4().hex)
-                applied = self._send(self._batch(plan, log), log, plan.stored.after(log), deadline)
+                batch = self._batch(plan, log)
+                self._pace.keep(batch.operations)
+                applied = self._send(batch, log, plan.stored.after(log), deadline)
         except OutcomeUnknown as error:
             for pending in pendings:
                 pending.settle(error=error)

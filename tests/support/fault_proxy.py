@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -67,17 +68,23 @@ class FaultProxy:
 
     target_port: int
     choose: Choose
+    tls: ssl.SSLContext | None = None
+    """With it, the proxy is reached by https."""
     delay: float = 0.15
     """Seconds of LATE and SLOW."""
     counts: dict[Fault, int] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of all requests so far."""
+    authorizations: list[str] = field(default_factory=list)
+    """What the requests proved themselves with."""
     _late: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
         return self
@@ -130,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: FaultProxy
 
     def do_request(self) -> None:
+        self.proxy.authorizations.append(self.headers.get("Authorization", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.proxy.next_fault(self.command, self.path)
         match fault:

@@ -38,7 +38,7 @@ class Record:
     Attributes:
         KIND: the part of the row key before the first `|`.
         REPLICATED: the fields that a log row repeats for the replica, so that it need not read the row itself.
-        SEQUENCE: where the keys are `KIND|<id, 10 digits>`, the sequence of `Transaction.next_id` that the ids are from.
+        SEQUENCE: where keys are `KIND|<id, 10 digits>`, the sequence of `Transaction.next_id` that the ids are from.
     """
 
     KIND: ClassVar[str]
