@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from shared.cli.console import emit, json_option, progress
 from shared.directory.records.base import format_time
@@ -82,15 +82,21 @@ def _plain(row: "LogRow", operation: "LogOperation") -> dict[str, Any]:
 
 
 def _table(entries: "Iterator[tuple[LogRow, LogOperation]]") -> Table:
-    table = Table("Seq", "Time (UTC)", "Action", "Actor", "Records", "Request")
+    titles = ("Seq", "Time (UTC)", "Action", "Actor", "Records", "Request")
+    table = Table(*(Column(title, overflow="fold") for title in titles))
     for row, operation in entries:
         keys = [("−" if change.sha256 is None else "") + change.key for change in operation.changes]
         more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
         actor = f"{operation.actor.kind} {operation.actor.name or operation.actor.id}"
         records = "\n".join(keys[:_SHOWN_KEYS]) + more
         time = f"{row.time:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(row.seq), time, operation.action, actor, records, operation.request_id)
+        table.add_row(*map(_shown, (str(row.seq), time, operation.action, actor, records, operation.request_id)))
     return table
+
+
+def _shown(text: str) -> str:
+    """Names and keys come from others: they must neither be read as markup nor move the terminal's cursor."""
+    return escape("".join(character if character.isprintable() or character == "\n" else "�" for character in text))
 
 
 def _verdict(report: "AuditReport") -> str:
@@ -98,5 +104,5 @@ def _verdict(report: "AuditReport") -> str:
     if report.is_clean:
         return f"[green]Intact[/green]: {checked}."
     more = "\nThere is more; only the first are listed." if report.truncated else ""
-    lines = "\n".join(f"  {escape(f'{finding.key}: {finding.problem}')}" for finding in report.findings)
+    lines = "\n".join(f"  {_shown(f'{finding.key}: {finding.problem}')}" for finding in report.findings)
     return f"[red]Not intact[/red]: {checked}.\n{lines}{more}"
