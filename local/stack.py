@@ -30,7 +30,7 @@ API = "/api/v1/entra-id"
 ABILITY = "manage-entra-integration"
 AUTHORITY = "Laptop user CA"
 SOFTWARE, KEY_VAULT = BACKENDS = ("software", "key_vault")
-HEALTH_TIMEOUT = timedelta(seconds=60)
+HEALTH_TIMEOUT = timedelta(seconds=30)
 REQUEST_TIMEOUT = timedelta(seconds=240)
 COMMAND_TIMEOUT = timedelta(minutes=3)
 BLOB_API_VERSION = "2024-11-04"  # the SDK's default is ahead of what Azurite takes
@@ -148,7 +148,7 @@ class Stack:
         deadline = time.monotonic() + HEALTH_TIMEOUT.total_seconds()
         while (reply := ApiClient(self.url, self._token).get("health")).status_code != 200:
             if time.monotonic() > deadline:
-                raise StackFailed(f"The app is not healthy: {reply.text}\n{self.host.process.tail}")
+                raise StackFailed(f"The app is not healthy: {reply.text}\nIts log: {self.folder}/functions-host.log")
             time.sleep(0.2)
 
     def manage(self, *arguments: str) -> str:
