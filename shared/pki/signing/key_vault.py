@@ -185,6 +185,7 @@ class KeyVaultBackend(SigningBackend):
         return self._version(reference, deadline).public_key
 
     def signing_key(self, reference: str, deadline: Deadline) -> PrivateKey:
+        self._pause.check(deadline)  # now, rather than when the certificate has been reserved
         version = self._version(reference, deadline)
         return remote_private_key(version.public_key, partial(self._sign, version, deadline))
 

@@ -33,13 +33,15 @@ class Pause:
         with self._lock:
             self._until = max(self._until, end)
 
-    def wait(self, deadline: Deadline) -> None:
-        """Waits until the pause is over.
+    def check(self, deadline: Deadline) -> None:
+        """Raises BackendThrottled if a pause ends after the deadline: waiting would only hold up a thread."""
+        remaining = self._until - time.monotonic()
+        if remaining > 0 and remaining >= deadline.remaining:
+            raise BackendThrottled("The key store asks for a pause.", timedelta(seconds=remaining))
 
-        Raises BackendThrottled at once if it ends after the deadline: waiting would only hold up a thread.
-        """
+    def wait(self, deadline: Deadline) -> None:
+        """Waits until the pause is over. Raises BackendThrottled as `check` does."""
         while (remaining := self._until - time.monotonic()) > 0:
-            if remaining >= deadline.remaining:
-                raise BackendThrottled("The key store asks for a pause.", timedelta(seconds=remaining))
+            self.check(deadline)
             spread = self._chance() * SPREAD.total_seconds()
             self._sleep(min(remaining + spread, deadline.remaining))
