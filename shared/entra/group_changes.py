@@ -39,7 +39,7 @@ class GroupChange:
 
 
 def apply(graph: GroupGraph, changes: Iterable[GroupChange], touched: set[int] | None = None) -> list[bytes]:
-    """Applies the changes to the graph; returns the segments that say the same.
+    """Applies the changes to the graph; returns the segments that say the same, without what was said before.
 
     Args:
         touched: gets the nodes whose direct memberships, or existence as a group, changed.
@@ -54,10 +54,12 @@ def apply(graph: GroupGraph, changes: Iterable[GroupChange], touched: set[int] |
                 segments.append(_segment(graph, first_node, words))
                 first_node, words = len(graph.nodes), array("I")
             numbers = [graph.nodes.add(each) for each in (piece.subject, *piece.items)]
-            encoded = array("I", [piece.operation, numbers[0], len(numbers) - 1, *numbers[1:]])
-            _apply_words(graph, encoded, touched)
-            words += encoded
-    if words:
+            news = _apply_one(graph, piece.operation, numbers[0], numbers[1:])
+            if news:
+                words.extend([piece.operation, numbers[0], len(numbers) - 1, *numbers[1:]])
+                if touched is not None:
+                    touched |= news
+    if words or len(graph.nodes) > first_node:
         segments.append(_segment(graph, first_node, words))
     return segments
 

@@ -9,6 +9,7 @@ from shared.directory.records.base import Record
 from shared.directory.records.user import EntraDeletion, ObjectIdLink, User, object_id_key, user_key
 from shared.directory.transaction import Transaction
 from shared.entra.entra_user import EntraUser
+from shared.errors import AppError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Sighting:
         asked_at: before the question was sent.
         known_id: the local id that belongs to the object id, if there is one: what was just read, not a promise.
         touch: note the comparison in `synced_at` even if nothing changed.
+        cautious: it comes from a list, which may be old or incomplete. Raises LookAgain where the user should be asked
+            for by itself before anything is taken from the record.
     """
 
     user: EntraUser
@@ -27,11 +30,18 @@ class Sighting:
     asked_at: datetime
     known_id: int | None
     touch: bool = True
+    cautious: bool = False
 
     @property
     def reads(self) -> list[tuple[type[Record], str]]:
         """The row that `record_sighting` will read, if it expects one."""
         return [(User, user_key(self.known_id))] if self.known_id is not None else []
+
+
+class LookAgain(AppError):
+    """What a list says of a user is not enough to change the record; to be answered by a read of that user alone."""
+
+    status, code = 409, "user_look_again"
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class UserChanges:
     def record_sighting(self, tx: Transaction, sighting: Sighting) -> Recorded:
         """Creates or updates the user with this object id, also one that had been deleted and is back."""
         before = _find_expected(tx, sighting.user.object_id, sighting.known_id)
+        if sighting.cautious:
+            _require_enough(before, sighting)
         base = before or self._new(tx, sighting.user)
         group_ids = base.group_ids if sighting.group_ids is None else sighting.group_ids
         alive = replace(
@@ -89,10 +101,15 @@ class UserChanges:
     def record_groups(
         self, tx: Transaction, object_id: str, group_ids: tuple[str, ...], asked_at: datetime
     ) -> Recorded | None:
-        """The user's groups changed, and with them perhaps the scope. None if the user is not known here."""
+        """The user's groups changed, and with them perhaps the scope. None if the user is not known here.
+
+        Raises: LookAgain where the user would leave the scope.
+        """
         before = find_user(tx, object_id)
         if before is None:
             return None
+        if before.is_active and not self.in_scope(group_ids):
+            raise LookAgain("The user seems to have left the scope.")
         in_scope = self.in_scope(group_ids)
         active = before.account_enabled and in_scope and before.deletion is None
         after = replace(before, group_ids=group_ids, in_scope=in_scope, is_active=active)
@@ -116,6 +133,20 @@ class UserChanges:
         for observer in self._observers:
             observer(tx, before, after)
         return Recorded(before, tx.get(User, after.key) or after)
+
+
+def _require_enough(before: User | None, sighting: Sighting) -> None:
+    """Raises LookAgain for what a list cannot settle."""
+    if sighting.group_ids is None and (before is None or before.deletion is not None):
+        raise LookAgain("The groups of a new or restored user are not known.")
+    if before is None:
+        return
+    if before.synced_at is not None and before.synced_at > sighting.asked_at:
+        raise LookAgain("The record is younger than the list.")
+    if sighting.user.lost_fields(before):
+        raise LookAgain("The list leaves out what the record has.")
+    if sighting.group_ids is not None and not set(before.group_ids).issubset(sighting.group_ids):
+        raise LookAgain("The list takes groups from the user.")
 
 
 def find_user(tx: Transaction, object_id: str) -> User | None:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from local.entra.control import EntraEmulator, Tenant
 from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger
+from shared.directory.state import StateStore
+from shared.directory.tables import TableStore
 from shared.entra.credentials import ClientSecret, EntraCredentials
 from shared.entra.graph import GraphClient
+from shared.entra.tenant_sync import TenantSync
 from shared.entra.throttle import RetryPolicy
 from shared.entra.user_sync import UserSync
 
@@ -65,3 +69,24 @@ def context() -> Context:
 def entra() -> Iterator[EntraEmulator]:
     with EntraEmulator.start() as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Policy:
+    """shared.settings.SyncSettings, as far as the tenant sync looks at it, at full speed."""
+
+    group_ids: tuple[str, ...] = ()
+    time_budget: timedelta = timedelta(minutes=2)
+    max_removals: int = 50
+    max_removals_share: float = 0.05
+    rows_per_second: int = 1_000_000
+
+
+@pytest.fixture
+def state(tables: TableStore, tenant_id: str) -> StateStore:
+    return StateStore(tables, tenant_id)
+
+
+@pytest.fixture
+def tenant_sync(ledger: Ledger, state: StateStore, graph: GraphClient) -> TenantSync:
+    return TenantSync(ledger, state, graph, Policy())

@@ -1,0 +1,199 @@
+"""The tenant's users and groups as collections: listed page by page, followed by delta links, counted.
+
+https://learn.microsoft.com/graph/delta-query-overview
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.context import Clock, Deadline
+from shared.directory.records.user import Group
+from shared.entra.entra_user import SELECT, EntraUserMalformed, object_id_of
+from shared.entra.graph import GraphClient, delta_link, next_link, relative_url, values
+from shared.entra.graph_batch import BatchReply, batch
+from shared.entra.graph_errors import GraphNotFound, GraphReplyInvalid
+from shared.entra.graph_transport import Json
+from shared.entra.graph_users import READ_GROUPS, READ_USERS, group_of
+
+PAGE = 999
+"""The largest page that Graph gives."""
+GROUPS_PER_PAGE = 500
+"""Smaller: each group costs a request for its members before the page counts as done."""
+STEP_TIME = timedelta(seconds=60)
+"""For one page with all its retries; shorter than the lease."""
+_USER, _GROUP = "#microsoft.graph.user", "#microsoft.graph.group"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a collection; `asked_at` is from before it was asked for."""
+
+    objects: list[Json]
+    next_link: str | None
+    delta_link: str | None
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEdit:
+    """What a group's delta says: its name, and members that came and went. `removed`: the group itself is gone."""
+
+    object_id: str
+    removed: bool
+    name: str | None
+    came: tuple[str, ...] = ()
+    went: tuple[str, ...] = ()
+
+
+class GraphCollections:
+    """Reads collections; the next page is fetched while the caller works on the last one."""
+
+    def __init__(self, graph: GraphClient, clock: Clock) -> None:
+        self._graph = graph
+        self._clock = clock
+        self._ahead: dict[str, Future[Page]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="graph-page")
+
+    def close(self) -> None:
+        """Lets the thread that fetches ahead end; what it fetches is thrown away."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- Where to begin ---
+
+    def users_url(self) -> str:
+        return self._graph.url("/users", {"$select": SELECT, "$top": str(PAGE)})
+
+    def members_of_scope_url(self, group_id: str) -> str:
+        """All users in a group, also by way of other groups. The cast makes it an advanced query: read `eventual`."""
+        path = f"/groups/{group_id}/transitiveMembers/microsoft.graph.user"
+        return self._graph.url(path, {"$select": SELECT, "$top": str(PAGE), "$count": "true"})
+
+    def groups_url(self) -> str:
+        return self._graph.url("/groups", {"$select": "id,displayName", "$top": str(GROUPS_PER_PAGE)})
+
+    def users_delta_from_now(self) -> str:
+        """A delta link that reports what changes from now on."""
+        return self._latest("/users/delta", SELECT, READ_USERS)
+
+    def groups_delta_from_now(self) -> str:
+        return self._latest("/groups/delta", "displayName,members", READ_GROUPS)
+
+    # --- Reading ---
+
+    def page(self, url: str, permission: str, *, eventual: bool = False) -> Page:
+        """The page at this URL, perhaps fetched ahead. Raises the errors of shared.entra.graph_errors."""
+        ahead = self._ahead.pop(url, None)
+        return ahead.result() if ahead is not None else self._fetch(url, permission, eventual)
+
+    def fetch_ahead(self, url: str, permission: str, *, eventual: bool = False) -> None:
+        """Begins to fetch the page that will be asked for next; at most one is held."""
+        self._ahead = {url: self._pool.submit(self._fetch, url, permission, eventual)}
+
+    def count_users(self) -> int:
+        return self._count("/users/$count", READ_USERS)
+
+    def count_groups(self) -> int:
+        return self._count("/groups/$count", READ_GROUPS)
+
+    def members(self, group_ids: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        """The direct members, users and groups, of each of these groups; None if the group does not exist.
+
+        A group that cannot be read otherwise fails all: half a graph is worse than an old one.
+        """
+        return self._related(group_ids, "/groups/{}/members")
+
+    def parents(self, kind: str, object_ids: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        """The groups that each of these `users` or `groups` is a direct member of; None if it does not exist."""
+        return self._related(object_ids, f"/{kind}/{{}}/memberOf", only=_GROUP)
+
+    def _fetch(self, url: str, permission: str, eventual: bool) -> Page:
+        asked_at = self._clock()
+        page = self._graph.get(url, Deadline.after(STEP_TIME), permission=permission, eventual=eventual)
+        return Page(values(page), next_link(page), delta_link(page), asked_at)
+
+    def _latest(self, path: str, select: str, permission: str) -> str:
+        url = self._graph.url(path, {"$select": select, "$deltatoken": "latest"})
+        link = self._fetch(url, permission, False).delta_link
+        if link is None:
+            raise GraphReplyInvalid("a delta query without a delta link")
+        return link
+
+    def _count(self, path: str, permission: str) -> int:
+        return self._graph.count(self._graph.url(path), Deadline.after(STEP_TIME), permission=permission)
+
+    def _related(
+        self, object_ids: Sequence[str], path: str, only: str | None = None
+    ) -> dict[str, tuple[str, ...] | None]:
+        deadline = Deadline.after(STEP_TIME)
+        query = {"$select": "id", "$top": str(PAGE)}
+        urls = [relative_url(path.format(object_id), query) for object_id in object_ids]
+        replies = batch(self._graph, urls, deadline, permission=READ_GROUPS)
+        found: dict[str, tuple[str, ...] | None] = {}
+        for object_id, reply in zip(object_ids, replies, strict=True):
+            found[object_id] = self._all_related(path.format(object_id), reply, deadline, only)
+        return found
+
+    def _all_related(
+        self, path: str, reply: BatchReply, deadline: Deadline, only: str | None
+    ) -> tuple[str, ...] | None:
+        try:
+            first = reply.json(READ_GROUPS)
+        except GraphNotFound:
+            return None
+        pages = [first]
+        link = next_link(first)
+        if link is not None:
+            pages += self._graph.pages(link, deadline, permission=READ_GROUPS)
+        found = [each for page in pages for each in values(page)]
+        if found and len(values(pages[-1])) == PAGE:
+            self._require_complete(path, len(found), deadline)
+        wanted = (only,) if only else (_USER, _GROUP)
+        return tuple(dict.fromkeys(object_id_of(each) for each in found if each.get("@odata.type") in wanted))
+
+    def _require_complete(self, path: str, found: int, deadline: Deadline) -> None:
+        """A list that ends with a full page may have lost the link to the next one; the count tells."""
+        count = self._graph.count(self._graph.url(f"{path}/$count"), deadline, permission=READ_GROUPS)
+        if count > found:
+            raise GraphReplyInvalid(f"a list of {count} members ends after {found}")
+
+
+def group_edits(page: Page) -> list[GroupEdit]:
+    """What a page of the groups' delta says; a group may come several times. What has no id is left out."""
+    return [_group_edit(each) for each in page.objects if object_id_or_none(each)]
+
+
+def groups_in(page: Page) -> list[Group]:
+    """The groups of a listing's page. What has no id is left out."""
+    return [group_of(each) for each in page.objects if object_id_or_none(each)]
+
+
+def removal_in(data: Json) -> bool:
+    """Whether a delta's object says that it was removed: for the recycle bin (`changed`) or for good (`deleted`)."""
+    return isinstance(data.get("@removed"), dict)
+
+
+def object_id_or_none(data: Json) -> str | None:
+    try:
+        return object_id_of(data)
+    except EntraUserMalformed:
+        return None
+
+
+def _group_edit(data: Json) -> GroupEdit:
+    object_id = object_id_of(data)
+    if removal_in(data):
+        return GroupEdit(object_id, True, None)
+    members = data.get("members@delta", [])
+    if not isinstance(members, list) or not all(isinstance(each, dict) for each in members):
+        raise GraphReplyInvalid("the changes of a group's members are not a list of objects")
+    people = [each for each in members if each.get("@odata.type") in (_USER, _GROUP)]
+    name = data.get("displayName")
+    return GroupEdit(
+        object_id,
+        False,
+        name[:256] if isinstance(name, str) else None,
+        tuple(object_id_of(each) for each in people if "@removed" not in each),
+        tuple(object_id_of(each) for each in people if "@removed" in each),
+    )

@@ -1,0 +1,110 @@
+"""What the steps of a tenant sync share: the directory on both sides, and where the round stands."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.context import Clock
+from shared.directory.ledger import Ledger
+from shared.entra.graph_collections import GraphCollections
+from shared.entra.graph_errors import GraphError
+from shared.entra.graph_users import GraphUsers
+from shared.entra.group_graph_store import GroupGraphStore
+from shared.entra.group_names import GroupNames
+from shared.entra.sync_checkpoint import Checkpoint, Round
+from shared.entra.sync_report import Counts, SyncError
+from shared.entra.sync_writer import SyncWriter, Written
+from shared.entra.user_changes import LookAgain, UserChanges
+
+
+class SyncPolicy(Protocol):
+    """What an operator decides about the tenant sync (shared.settings.SyncSettings)."""
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """Object ids of the groups whose members, transitive, are kept in step; empty means everybody."""
+
+    @property
+    def time_budget(self) -> timedelta:
+        """After which a run stops, to be continued."""
+
+    @property
+    def max_removals(self) -> int:
+        """More users leaving at once wait for an operator; so many, or the share, whichever is more."""
+
+    @property
+    def max_removals_share(self) -> float: ...
+
+    @property
+    def rows_per_second(self) -> int:
+        """The pace of writing; Azure's limit is 2,000 a second for one tenant's rows."""
+
+
+class OutOfTime(Exception):
+    """The run's time is used up; what is done so far is worth keeping."""
+
+
+class ListingNotCredible(GraphError):
+    """Entra's listing is much shorter than it should be; it is no ground for taking anything from anybody."""
+
+    status, code = 502, "listing_not_credible"
+
+
+@dataclass
+class SyncWork:
+    """One run's means.
+
+    Attributes:
+        accept_removals: an operator has said that all removals are right.
+        breathe: to be called between pieces of a long step: keeps the lease, raises OutOfTime.
+        counts: of this run; the round has its own.
+    """
+
+    ledger: Ledger
+    collections: GraphCollections
+    users: GraphUsers
+    names: GroupNames
+    changes: UserChanges
+    writer: SyncWriter
+    graph: GroupGraphStore
+    checkpoint: Checkpoint
+    policy: SyncPolicy
+    clock: Clock
+    accept_removals: bool
+    breathe: Callable[[], None]
+    counts: Counts
+
+    @property
+    def round(self) -> Round:
+        assert self.checkpoint.round is not None
+        return self.checkpoint.round
+
+    def note_written(self, written: Written) -> None:
+        """Counts what was recorded; who could not be is asked for alone, or reported."""
+        self.add_counts(written.counts)
+        self.checkpoint.population += written.population_change
+        for object_id, error in written.refused.items():
+            if isinstance(error, LookAgain):
+                self.look_again([object_id])
+            else:
+                self.note_broken(object_id, error.code, error.message)
+        for object_id in written.recorded:
+            self.checkpoint.broken.pop(object_id, None)
+
+    def add_counts(self, counts: Counts) -> None:
+        self.counts.add(counts)
+        self.round.counts.add(counts)
+
+    def look_again(self, object_ids: Sequence[str]) -> None:
+        """These users are to be asked for one by one."""
+        self.checkpoint.rechecks = list(dict.fromkeys([*self.checkpoint.rechecks, *object_ids]))
+
+    def note_broken(self, object_id: str, code: str, message: str) -> None:
+        """A user who cannot be copied; asked for again in every run."""
+        self.add_counts(Counts(failed=1))
+        self.checkpoint.note_broken(object_id, message)
+        self.checkpoint.note_error(SyncError(self.now(), code, message, object_id or None))
+
+    def now(self) -> datetime:
+        return self.clock()
