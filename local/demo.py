@@ -6,6 +6,7 @@ Every step checks what it got; the exit status is 0 only if all of them were as 
 import argparse
 import base64
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from rich.table import Table
 from local.demo_directory import fill
 from local.entra.tenant_snapshot import SnapshotUser
 from local.processes import REPOSITORY, ChildFailed, exit_on_sigterm
-from local.stack import ABILITY, BACKENDS, SOFTWARE, ApiClient, Stack, StackFailed, running_cloud
+from local.stack import ABILITY, BACKENDS, SOFTWARE, ApiClient, Stack, StackFailed, empty_folder, running_cloud
 from local.storyteller import StoryFailed, Storyteller, expect
 
 STATE = REPOSITORY / ".local" / "demo"
@@ -249,19 +250,18 @@ def main() -> int:
     exit_on_sigterm()
     console = Console()
     story = Storyteller(console)
-    for folder in (arguments.state, arguments.output):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
     try:
         expect(shutil.which("openssl") is not None, "openssl is not installed; the demo lets it judge certificates.")
-        with ExitStack() as ends:
-            stack = start(story, ends, arguments.state.resolve(), arguments.backend)
+        with empty_folder(arguments.state) as state, ExitStack() as ends:
+            shutil.rmtree(arguments.output, ignore_errors=True)
+            arguments.output.mkdir(parents=True)
+            stack = start(story, ends, state, arguments.backend)
             Demo(story, stack, arguments.output).tell()
     except (StoryFailed, StackFailed, ChildFailed, FileNotFoundError) as failure:
         console.print("This step failed:", style="bold red")
         console.out(failure, highlight=False)
         return 1
-    story.end(f"What was issued is in {arguments.output}.")
+    story.end(f"What was issued is in {os.path.relpath(arguments.output)}/.")
     return 0
 
 

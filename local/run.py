@@ -5,7 +5,6 @@ reads when it takes the place of our functions host. Nothing is kept between two
 """
 
 import argparse
-import shutil
 import socket
 import sys
 import time
@@ -28,6 +27,7 @@ from local.stack import (
     SOFTWARE,
     Stack,
     StackFailed,
+    empty_folder,
     free_port,
     running_cloud,
     running_stack,
@@ -142,14 +142,12 @@ def main() -> int:
     arguments = parser.parse_args()
     exit_on_sigterm()
     console = Console(soft_wrap=True)
-    shutil.rmtree(arguments.state, ignore_errors=True)
-    arguments.state.mkdir(parents=True)
     try:
         plan = Plan.read()
         if arguments.free_ports:
             plan = plan.with_free_ports()
         plan.check_ports()
-        with running(plan, arguments.state.resolve(), arguments.backend) as stack:
+        with empty_folder(arguments.state) as state, running(plan, state, arguments.backend) as stack:
             describe(stack.stack, console)
             while (ended := stack.first_ended()) is None:
                 time.sleep(WATCH_SECONDS)

@@ -3,9 +3,11 @@
 The demo, `make run` and the tests all start their stack here. A stack keeps everything it writes in one folder.
 """
 
+import fcntl
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -289,6 +291,23 @@ def clean_environment(folder: Path) -> dict[str, str]:
     temporary.mkdir(parents=True, exist_ok=True)
     loopback = ",".join(filter(None, (kept.get("NO_PROXY"), "127.0.0.1", "localhost")))
     return kept | {"TMPDIR": str(temporary), "NO_PROXY": loopback, "no_proxy": loopback}
+
+
+@contextmanager
+def empty_folder(folder: Path) -> Iterator[Path]:
+    """The folder, emptied, and this process's own until the end.
+
+    Raises: StackFailed when another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackFailed(f"Another stack is running in {folder}; end it first, or name another folder.") from None
+        shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder.resolve()
 
 
 def write_settings_file(path: Path, values: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Tells a story of numbered steps with their durations, and stops at the first that does not do what it should."""
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 INDENT = "    "
 
@@ -33,13 +33,11 @@ class Storyteller:
         self._console.print(f"{INDENT}[green]✓[/] [dim]{_duration(time.perf_counter() - started)}[/]\n")
 
     def say(self, sentence: str) -> None:
-        self._indented(Text(sentence))
+        for line in textwrap.wrap(sentence, self._console.width - len(INDENT)):
+            self._console.print(f"{INDENT}{escape(line)}", highlight=False)
 
     def show(self, table: Table) -> None:
-        self._indented(table)
-
-    def _indented(self, shown: Text | Table) -> None:
-        self._console.print(Padding(shown, (0, 0, 0, len(INDENT)), expand=False), highlight=False)
+        self._console.print(Padding(table, (0, 0, 0, len(INDENT)), expand=False))
 
     def end(self, sentence: str) -> None:
         took = _duration(time.perf_counter() - self._started)

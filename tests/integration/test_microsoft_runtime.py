@@ -30,6 +30,7 @@ class Case:
 
 CASES: Mapping[str, Case] = {
     "health": Case("GET", f"{ENTRA}/health"),
+    "show_sync": Case("GET", f"{ENTRA}/sync"),
     "statistics": Case("GET", f"{ENTRA}/statistics"),
     "sync_user": Case("POST", f"{ENTRA}/sync-user", {"user_principal_name": "{upn}"}),
     "bulk_sync_users": Case(

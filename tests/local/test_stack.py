@@ -13,7 +13,7 @@ import pytest
 from local.functions_host.app_settings import LocalSettings, route_prefix
 from local.processes import REPOSITORY, ChildFailed, ChildProcess
 from local.run import Plan
-from local.stack import StackFailed, clean_environment, write_settings_file
+from local.stack import StackFailed, clean_environment, empty_folder, write_settings_file
 from shared.api.routes import ROUTE_PREFIX
 from shared.settings import Settings
 
@@ -84,6 +84,20 @@ def test_settings_with_secrets_are_readable_by_their_owner_only(tmp_path: Path) 
 
     assert path.stat().st_mode & 0o077 == 0
     assert LocalSettings.read(path).values == {"ENTRA_CLIENT_SECRET": "secret"}
+
+
+def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "left over").touch()
+
+    with empty_folder(folder) as own:
+        assert list(own.iterdir()) == []
+        (own / "mine").touch()
+        with pytest.raises(StackFailed, match="Another stack is running"), empty_folder(folder):
+            pass
+
+    assert (folder / "mine").exists()
 
 
 def sample_values() -> Mapping[str, str]:
