@@ -7,18 +7,11 @@ from cryptography import x509
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import Certificate, CertificateKind, certificate_key
-from shared.errors import AppError
 from shared.pki.authority import Authority
+from shared.pki.errors import CertificateNotFound
 from shared.pki.user_ids import certificate_user_ids
 
 MAX_ID_DIGITS = 10
-
-
-class CertificateNotFound(AppError):
-    status, code = 404, "certificate_not_found"
-
-    def __init__(self, certificate: str) -> None:
-        super().__init__(f"There is no certificate {certificate}.")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The few DER encodings (X.690) that certificates need beyond what cryptography's builders make."""
 
+from collections.abc import Iterator
+
 _CONSTRUCTED = 0x20
 
 
@@ -29,28 +31,27 @@ def bit_string(content: bytes) -> bytes:
     return tlv(0x03, b"\x00" + content)
 
 
-def elements(encoded: bytes) -> list[bytes]:
+def elements(encoded: bytes) -> Iterator[bytes]:
     """The elements inside the first, constructed one, each with its header. Raises ValueError where they do not fit."""
     whole = element_length(encoded)
     at = 2 + (encoded[1] & 0x7F if encoded[1] & 0x80 else 0)
-    found = []
     while at < whole:
-        length = element_length(encoded[at:whole])
-        found.append(encoded[at : at + length])
-        at += length
-    return found
+        end = at + element_length(encoded, at)
+        if end > whole:
+            raise ValueError("cut off")
+        yield encoded[at:end]
+        at = end
 
 
-def element_length(encoded: bytes) -> int:
-    """Octets of the first element, header included. Raises ValueError where there is no whole one with a short tag."""
-    if len(encoded) < 2 or encoded[0] & 0x1F == 0x1F:
+def element_length(encoded: bytes, at: int = 0) -> int:
+    """Octets of the element at `at`, with its header. Raises ValueError unless it is whole and has a short tag."""
+    if len(encoded) < at + 2 or encoded[at] & 0x1F == 0x1F:
         raise ValueError("no element")
-    first = encoded[1]
+    first = encoded[at + 1]
     octets = first & 0x7F if first & 0x80 else 0
-    if first == 0x80 or octets > 4 or len(encoded) < 2 + octets:
+    if first == 0x80 or octets > 4 or len(encoded) < at + 2 + octets:
         raise ValueError("no definite length")
-    length = int.from_bytes(encoded[2 : 2 + octets], "big") if octets else first
-    total = 2 + octets + length
-    if len(encoded) < total:
+    length = int.from_bytes(encoded[at + 2 : at + 2 + octets], "big") if octets else first
+    if len(encoded) < at + 2 + octets + length:
         raise ValueError("cut off")
-    return total
+    return 2 + octets + length

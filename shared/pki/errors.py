@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from shared.directory.records.certificate import Certificate
 from shared.errors import AppError
 
 
@@ -187,4 +188,48 @@ class UserChanged(AppError):
         super().__init__(
             f"{name} was changed while the certificate was being made: nothing was issued. Try again.",
             retry_after=timedelta(seconds=1),
+        )
+
+
+class CertificateNotFound(AppError):
+    status, code = 404, "certificate_not_found"
+
+    def __init__(self, certificate: object) -> None:
+        super().__init__(f"There is no certificate {certificate}.")
+
+
+class AlreadyRevoked(AppError):
+    """Revoked for good, for another reason than the one now given."""
+
+    status, code = 409, "certificate_already_revoked"
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__(
+            f"Certificate {certificate.id} was revoked as {certificate.revocation_reason} already; that stays so."
+        )
+
+
+class CertificateExpired(AppError):
+    status, code = 409, "certificate_expired"
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__(f"Certificate {certificate.id} has expired; nobody accepts it any more.")
+
+
+class NotHeld(AppError):
+    status, code = 409, "certificate_not_held"
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__(
+            f"Certificate {certificate.id} is not on hold but {certificate.status}; only a hold is lifted."
+        )
+
+
+class HeldByDirectory(AppError):
+    status, code = 409, "certificate_held_by_directory"
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__(
+            f"Certificate {certificate.id} is on hold because its user is disabled, deleted or out of scope "
+            "in Entra ID; it is released when the user is back."
         )

@@ -12,6 +12,8 @@ FERMAT_ROUNDS = 100
 (https://fermatattack.secvuln.info)."""
 
 _SMALL_PRIMES = tuple(n for n in range(2, 752) if all(n % d for d in range(2, math.isqrt(n) + 1)))
+_SIEVE = 16 * 9 * 5 * 7 * 11  # about one number in 50 is a square modulo this
+_SQUARES = frozenset(n * n % _SIEVE for n in range(_SIEVE))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 _ROCA_PRIMES = tuple(prime for prime in _SMALL_PRIMES if 3 <= prime <= 167)
 
@@ -54,14 +56,14 @@ def _powers_of_65537(prime: int) -> frozenset[int]:
 
 
 def _has_close_primes(modulus: int) -> bool:
-    """Fermat's factorization, for a few rounds."""
+    """Fermat's factorization, for a few rounds: whether a*a - modulus is a square for an `a` just above the root.
+
+    Most rounds are decided by small numbers: what is no square modulo _SIEVE is no square.
+    """
     a = math.isqrt(modulus) + 1
-    for _ in range(FERMAT_ROUNDS):
-        b_squared = a * a - modulus
-        if math.isqrt(b_squared) ** 2 == b_squared:
-            return True
-        a += 1
-    return False
+    start, step = (a * a - modulus) % _SIEVE, 2 * a % _SIEVE
+    possible = [i for i in range(FERMAT_ROUNDS) if (start + i * (step + i)) % _SIEVE in _SQUARES]
+    return any(math.isqrt(square) ** 2 == square for square in ((a + i) * (a + i) - modulus for i in possible))
 
 
 def _kind(key: object) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from shared.context import Clock, Context, Deadline, system_clock
@@ -215,13 +214,11 @@ class Issuance:
         tbs = pending.tbs or b""
         try:
             verify(issuer.public_key, signature, tbs)
-            der = assemble(tbs, issuer.public_key, signature)
-            signed = x509.load_der_x509_certificate(der).tbs_certificate_bytes
         except (InvalidSignature, ValueError) as error:
             raise SignatureRefused from error
-        if hashlib.sha256(signed).hexdigest() != pending.tbs_sha256:
+        if hashlib.sha256(tbs).hexdigest() != pending.tbs_sha256:
             raise SignatureRefused
-        return der
+        return assemble(tbs, issuer.public_key, signature)
 
     def _commit(self, pending: Certificate, der: bytes, context: Context) -> Certificate:
         """Step 6: `issued`, or the reason why it is not handed out although it was signed."""

@@ -5,17 +5,21 @@ They are written against the parsed certificate, not against the builder: a mist
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from shared.pki.errors import LintFailed
-from shared.pki.keys import spki_der
 from shared.pki.names import MAX_NAME_BYTES
 from shared.pki.profiles import SECURITY_IDENTIFIER_EXTENSION
 from shared.pki.tbs import Draft, raw_issuer
 from shared.pki.user_certificate import UserCertificate
+
+E = TypeVar("E", bound=x509.ExtensionType)
 
 MAX_SERIAL_OCTETS = 20  # RFC 5280 4.1.2.2
 
@@ -36,12 +40,40 @@ KNOWN_EXTENSIONS = frozenset(
 _CRITICAL = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Specimen:
     """The certificate as parsed, and what it was meant to be."""
 
-    certificate: x509.Certificate
+    draft: Draft
     intended: UserCertificate
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.draft.certificate
+
+    @cached_property
+    def key(self) -> CertificatePublicKeyTypes:
+        return self.certificate.public_key()
+
+    @property
+    def is_rsa(self) -> bool:
+        return isinstance(self.key, rsa.RSAPublicKey)
+
+    @cached_property
+    def extensions(self) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+        return tuple(self.certificate.extensions)
+
+    @cached_property
+    def _values(self) -> dict[type, x509.ExtensionType]:
+        return {type(extension.value): extension.value for extension in self.extensions}
+
+    def find(self, kind: type[E]) -> E | None:
+        """The extension of that class, if there is one."""
+        return cast(E | None, self._values.get(kind))
+
+    def value(self, kind: type[E]) -> E:
+        """The extension of that class. Raises KeyError if there is none."""
+        return cast(E, self._values[kind])
 
 
 Rule = Callable[[Specimen], bool]
@@ -49,7 +81,7 @@ Rule = Callable[[Specimen], bool]
 
 def lint(draft: Draft, intended: UserCertificate) -> Draft:
     """The draft, if it keeps every rule. Raises LintFailed with all those that it breaks."""
-    specimen = Specimen(draft.certificate, intended)
+    specimen = Specimen(draft, intended)
     findings = tuple(sentence for sentence, holds in RULES if not _holds(holds, specimen))
     if findings:
         raise LintFailed(findings)
@@ -59,7 +91,7 @@ def lint(draft: Draft, intended: UserCertificate) -> Draft:
 def _holds(rule: Rule, specimen: Specimen) -> bool:
     try:
         return rule(specimen)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (ValueError, KeyError, x509.DuplicateExtension):
         return False
 
 
@@ -90,56 +122,53 @@ def _lives_within_its_issuer(of: Specimen) -> bool:
 
 
 def _names_its_issuer_byte_by_byte(of: Specimen) -> bool:
-    return raw_issuer(of.certificate.tbs_certificate_bytes) == of.intended.issuer.record.subject_der
+    return raw_issuer(of.draft.tbs) == of.intended.issuer.record.subject_der
 
 
 def _points_to_its_issuers_key(of: Specimen) -> bool:
-    value = of.certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    value = of.value(x509.AuthorityKeyIdentifier)
     expected = (of.intended.issuer.key_identifier.digest, None, None)
     return (value.key_identifier, value.authority_cert_issuer, value.authority_cert_serial_number) == expected
 
 
 def _holds_the_ordered_key(of: Specimen) -> bool:
-    key = of.certificate.public_key()
-    return spki_der(key) == spki_der(of.intended.public_key)  # type: ignore[arg-type]
+    return of.key == of.intended.public_key
 
 
 def _identifies_its_key(of: Specimen) -> bool:
-    found = of.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    found = of.value(x509.SubjectKeyIdentifier)
     return found == x509.SubjectKeyIdentifier.from_public_key(of.intended.public_key)
 
 
 def _is_no_ca(of: Specimen) -> bool:
-    found = of.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    found = of.value(x509.BasicConstraints)
     return not found.ca and found.path_length is None
 
 
 def _is_used_as_the_profile_says(of: Specimen) -> bool:
     profile = of.intended.profile
-    is_rsa = isinstance(of.certificate.public_key(), rsa.RSAPublicKey)
-    expected = profile.rsa_key_usage if is_rsa else profile.ec_key_usage
-    return of.certificate.extensions.get_extension_for_class(x509.KeyUsage).value == expected.extension()
+    expected = profile.rsa_key_usage if of.is_rsa else profile.ec_key_usage
+    return of.value(x509.KeyUsage) == expected.extension()
 
 
 def _enciphers_keys_with_rsa_only(of: Specimen) -> bool:
-    usage = of.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    is_rsa = isinstance(of.certificate.public_key(), rsa.RSAPublicKey)
-    return not (usage.key_agreement if is_rsa else usage.key_encipherment or usage.data_encipherment)
+    usage = of.value(x509.KeyUsage)
+    return not (usage.key_agreement if of.is_rsa else usage.key_encipherment or usage.data_encipherment)
 
 
 def _has_the_one_extended_usage(of: Specimen) -> bool:
-    found = of.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    found = of.value(x509.ExtendedKeyUsage)
     return list(found) == [of.intended.profile.extended_key_usage]
 
 
 def _has_only_known_extensions(of: Specimen) -> bool:
-    return all(extension.oid in KNOWN_EXTENSIONS for extension in of.certificate.extensions)
+    return all(extension.oid in KNOWN_EXTENSIONS for extension in of.extensions)
 
 
 def _has_the_right_extensions_critical(of: Specimen) -> bool:
     nameless = not list(of.certificate.subject)
     critical = _CRITICAL | ({ExtensionOID.SUBJECT_ALTERNATIVE_NAME} if nameless else set())
-    return {extension.oid for extension in of.certificate.extensions if extension.critical} == critical
+    return {extension.oid for extension in of.extensions if extension.critical} == critical
 
 
 def _names_are_short(of: Specimen) -> bool:
@@ -151,30 +180,27 @@ def _has_one_common_name_at_most(of: Specimen) -> bool:
 
 
 def _alternative_names_are_the_holders(of: Specimen) -> bool:
-    found = of.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    found = of.value(x509.SubjectAlternativeName)
     given = (give(of.intended.holder) for give in of.intended.profile.alternative_names)
     return len(found) > 0 and list(found) == [name for name in given if name is not None]
 
 
 def _addresses_are_ascii(of: Specimen) -> bool:
-    names = of.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = of.value(x509.SubjectAlternativeName)
     return all(address.isascii() for address in names.get_values_for_type(x509.RFC822Name))
 
 
 def _locations_are_plain_http(of: Specimen) -> bool:
     """Fetching them over TLS would need the very checks that they serve (RFC 5280 8)."""
-    urls: list[str] = []
-    for extension in of.certificate.extensions:
-        value = extension.value
-        if isinstance(value, x509.CRLDistributionPoints):
-            urls += [name.value for point in value for name in point.full_name or []]
-        if isinstance(value, x509.AuthorityInformationAccess):
-            urls += [description.access_location.value for description in value]
+    points = of.find(x509.CRLDistributionPoints) or ()
+    access = of.find(x509.AuthorityInformationAccess) or ()
+    urls = [name.value for point in points for name in point.full_name or ()]
+    urls += [description.access_location.value for description in access]
     return all(url.startswith("http://") and url.isascii() for url in urls)
 
 
 def _security_identifier_is_for_logon_only(of: Specimen) -> bool:
-    present = any(extension.oid == SECURITY_IDENTIFIER_EXTENSION for extension in of.certificate.extensions)
+    present = any(extension.oid == SECURITY_IDENTIFIER_EXTENSION for extension in of.extensions)
     expected = of.intended.security_identifier is not None
     return present == expected and (of.intended.profile.security_identifier or not present)
 

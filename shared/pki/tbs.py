@@ -7,6 +7,7 @@ later are exactly these bytes.
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -43,24 +44,28 @@ class Draft:
 def draft(builder: x509.CertificateBuilder, issuer_key: PublicKey) -> Draft:
     """What the builder would have the issuer's key sign."""
 
-    def placeholder(_data: bytes, _algorithm: hashes.HashAlgorithm) -> bytes:
+    recorded = b""
+
+    def placeholder(data: bytes, _algorithm: hashes.HashAlgorithm) -> bytes:
+        nonlocal recorded
+        recorded = data
         key_type = KeyType.of(issuer_key)
         if key_type is not None and not key_type.is_rsa:
             return utils.encode_dss_signature(1, 1)
         return bytes(issuer_key.key_size // 8)
 
     certificate = builder.sign(remote_private_key(issuer_key, placeholder), signature_hash(issuer_key))
-    return Draft(certificate.tbs_certificate_bytes, certificate)
+    return Draft(recorded, certificate)
 
 
 def raw_issuer(tbs: bytes) -> bytes:
     """The issuer's name as encoded in a version 3 TBSCertificate, not as it would be encoded again."""
-    return der.elements(tbs)[3]
+    return next(islice(der.elements(tbs), 3, None))
 
 
 def raw_subject(tbs: bytes) -> bytes:
     """The subject's name as encoded in a version 3 TBSCertificate."""
-    return der.elements(tbs)[5]
+    return next(islice(der.elements(tbs), 5, None))
 
 
 def assemble(tbs: bytes, issuer_key: PublicKey, signature: bytes) -> bytes:

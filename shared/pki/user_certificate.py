@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -15,6 +16,8 @@ from shared.pki.policy import IssuancePolicy
 from shared.pki.profiles import Profile, security_identifier_extension
 from shared.pki.tbs import Draft, draft
 from shared.pki.urls import ca_certificate_url, crl_url, ocsp_url
+
+Extension = x509.Extension[x509.ExtensionType]
 
 BACKDATING = timedelta(minutes=10)
 """Clients' clocks run late; a certificate used at once must not be from their future."""
@@ -65,41 +68,53 @@ class UserCertificate:
 
     def _builder(self, policy: IssuancePolicy) -> x509.CertificateBuilder:
         subject = self.profile.subject(self.holder)
-        builder = x509.CertificateBuilder(
+        return x509.CertificateBuilder(
             issuer_name=self.issuer.name,
             subject_name=subject,
             public_key=self.public_key,
             serial_number=self.serial_number,
             not_valid_before=self.validity.not_before,
             not_valid_after=self.validity.not_after,
+            extensions=[
+                *_of_profile(self.profile, isinstance(self.public_key, rsa.RSAPublicKey)),
+                _extension(self._alternative_names(), critical=not list(subject)),  # RFC 5280 4.2.1.6
+                _extension(x509.SubjectKeyIdentifier.from_public_key(self.public_key)),
+                *_of_issuer(self.issuer.key_identifier.digest, self.issuer.id, policy.policy_oids, policy.public_url),
+                *self._security_identifier(),
+            ],
         )
-        names = [name for give in self.profile.alternative_names if (name := give(self.holder)) is not None]
-        no_name = not list(subject)
-        for extension, critical in (
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (self._key_usage(), True),
-            (x509.ExtendedKeyUsage([self.profile.extended_key_usage]), False),
-            (x509.SubjectAlternativeName(names), no_name),  # RFC 5280 4.2.1.6
-            (x509.SubjectKeyIdentifier.from_public_key(self.public_key), False),
-            (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self.issuer.key_identifier), False),
-            *((extension, False) for extension in _policies(policy)),
-            *((extension, False) for extension in _locations(policy.public_url, self.issuer.id)),
-            *((extension, False) for extension in self._security_identifier()),
-        ):
-            builder = builder.add_extension(extension, critical)
-        return builder
 
-    def _key_usage(self) -> x509.KeyUsage:
-        is_rsa = isinstance(self.public_key, rsa.RSAPublicKey)
-        return (self.profile.rsa_key_usage if is_rsa else self.profile.ec_key_usage).extension()
+    def _alternative_names(self) -> x509.SubjectAlternativeName:
+        given = (give(self.holder) for give in self.profile.alternative_names)
+        return x509.SubjectAlternativeName([name for name in given if name is not None])
 
-    def _security_identifier(self) -> list[x509.ExtensionType]:
-        return [security_identifier_extension(self.security_identifier)] if self.security_identifier else []
+    def _security_identifier(self) -> list[Extension]:
+        sid = self.security_identifier
+        return [] if sid is None else [_extension(security_identifier_extension(sid))]
 
 
-def _policies(policy: IssuancePolicy) -> list[x509.ExtensionType]:
-    policies = [x509.PolicyInformation(ObjectIdentifier(oid), None) for oid in policy.policy_oids]
-    return [x509.CertificatePolicies(policies)] if policies else []
+def _extension(value: x509.ExtensionType, *, critical: bool = False) -> Extension:
+    return x509.Extension(value.oid, critical, value)
+
+
+@lru_cache
+def _of_profile(profile: Profile, is_rsa: bool) -> tuple[Extension, ...]:
+    usage = profile.rsa_key_usage if is_rsa else profile.ec_key_usage
+    return (
+        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+        _extension(usage.extension(), critical=True),
+        _extension(x509.ExtendedKeyUsage([profile.extended_key_usage])),
+    )
+
+
+@lru_cache
+def _of_issuer(
+    key_identifier: bytes, issuer_id: str, policy_oids: tuple[str, ...], public_url: str | None
+) -> tuple[Extension, ...]:
+    issuer_key = x509.AuthorityKeyIdentifier(key_identifier, None, None)  # a copy of the bytes in its certificate
+    policies = [x509.PolicyInformation(ObjectIdentifier(oid), None) for oid in policy_oids]
+    named = [x509.CertificatePolicies(policies)] if policies else []
+    return tuple(map(_extension, (issuer_key, *named, *_locations(public_url, issuer_id))))
 
 
 def _locations(public_url: str | None, issuer_id: str) -> list[x509.ExtensionType]:

@@ -104,7 +104,7 @@ def test_an_element_is_as_long_as_it_says(content: bytes) -> None:
     encoded = der.octet_string(content)
 
     assert der.element_length(encoded + b"more") == len(encoded)
-    assert der.elements(der.sequence(encoded, encoded)) == [encoded, encoded]
+    assert list(der.elements(der.sequence(encoded, encoded))) == [encoded, encoded]
 
 
 @given(st.binary(max_size=40))
