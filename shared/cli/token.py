@@ -1,6 +1,6 @@
 """`manage.py token`: API tokens for callers without an Entra identity."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -10,14 +10,14 @@ from rich.table import Table
 from shared.api.permissions import Permission
 from shared.cli.console import emit, json_option, operator_context
 from shared.directory.records.api_token import ApiToken
-from shared.services import services
+from shared.directory.records.base import format_time
 
 ABILITIES = ("*", *map(str, Permission))
 
 
-@click.group()
+@click.group("token", help="Create, list and revoke API tokens.")
 def command() -> None:
-    """Create, list and revoke API tokens."""
+    """The root of `manage.py token`."""
 
 
 @command.command()
@@ -27,6 +27,8 @@ def command() -> None:
 @json_option
 def create(name: str, abilities: tuple[str, ...], days: int, as_json: bool) -> None:
     """Create a token and print it: this is the only time that it can be seen."""
+    from shared.services import services
+
     created = services().api_tokens.create(name, abilities, timedelta(days=days), operator_context())
     data = _shown(created.token) | {"token": created.plain_text}
     emit(data, as_json, lambda: f"{created.plain_text}\n\nKeep it now: it is not stored and cannot be shown again.")
@@ -36,9 +38,12 @@ def create(name: str, abilities: tuple[str, ...], days: int, as_json: bool) -> N
 @json_option
 def list_tokens(as_json: bool) -> None:
     """List all tokens, without their secrets."""
-    tokens = services().api_tokens
-    data = [_shown(token) | {"last_used_at": tokens.last_used_at(token.id)} for token in tokens.list()]
-    emit(data, as_json, lambda: _table(data))
+    from shared.services import services
+
+    api_tokens = services().api_tokens
+    listed = [(token, api_tokens.last_used_at(token.id)) for token in api_tokens.list()]
+    data = [_shown(token) | {"last_used_at": _time(used)} for token, used in listed]
+    emit(data, as_json, lambda: _table(listed))
 
 
 @command.command()
@@ -46,6 +51,8 @@ def list_tokens(as_json: bool) -> None:
 @json_option
 def revoke(token_id: int, as_json: bool) -> None:
     """End a token for good."""
+    from shared.services import services
+
     token = services().api_tokens.revoke(token_id, operator_context())
     emit(_shown(token), as_json, lambda: f"Token {token.id} ({escape(token.name)}) is revoked.")
 
@@ -55,17 +62,21 @@ def _shown(token: ApiToken) -> dict[str, Any]:
         "id": token.id,
         "name": token.name,
         "abilities": list(token.abilities),
-        "created_at": token.created_at,
+        "created_at": _time(token.created_at),
         "created_by": token.created_by,
-        "expires_at": token.expires_at,
-        "revoked_at": token.revoked_at,
+        "expires_at": _time(token.expires_at),
+        "revoked_at": _time(token.revoked_at),
     }
 
 
-def _table(tokens: list[dict[str, Any]]) -> Table:
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None
+
+
+def _table(listed: list[tuple[ApiToken, datetime | None]]) -> Table:
     table = Table("Id", "Name", "Abilities", "Created", "Expires", "Last used", "Revoked")
-    for token in tokens:
-        moments = (token[name] for name in ("created_at", "expires_at", "last_used_at", "revoked_at"))
+    for token, used in listed:
+        moments = (token.created_at, token.expires_at, used, token.revoked_at)
         shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "–" for moment in moments]
-        table.add_row(str(token["id"]), escape(token["name"]), " ".join(token["abilities"]), *shown)
+        table.add_row(str(token.id), escape(token.name), " ".join(token.abilities), *shown)
     return table
