@@ -147,6 +147,19 @@ def test_a_host_that_is_no_key_vault_is_an_error_of_ours_not_a_crash(server: Odd
     assert caught.value.status == 503
 
 
+def test_a_redirect_is_not_followed(server: OddServer) -> None:
+    server.answer = lambda request: (
+        Reply(302, b"", {"Location": f"{server.url}/elsewhere"})
+        if "authorization" in request.headers
+        else challenge(server)
+    )
+
+    with pytest.raises(BackendUnavailable, match="status 302"):
+        connect(server.url).check(REFERENCE, within(2))
+
+    assert {request.path for request in server.requests} == {f"/keys/{REFERENCE}"}
+
+
 @pytest.mark.parametrize(
     "changed",
     [
