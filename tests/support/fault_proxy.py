@@ -5,7 +5,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -51,13 +51,13 @@ def seeded(seed: int, share: float, faults: tuple[Fault, ...] = ALL_FAULTS) -> C
     return choose
 
 
-def once(fault: Fault, method: str, ending: str) -> Choose:
-    """The fault befalls the first request with that method and ending of the path, nothing else."""
-    lock, left = threading.Lock(), [fault]
+def in_turn(faults: Sequence[Fault], method: str, ending: str) -> Choose:
+    """The faults befall the first requests with that method and ending of the path, one each, and nothing else."""
+    lock, left = threading.Lock(), list(faults)
 
     def choose(actual_method: str, path: str) -> Fault:
         with lock:
-            return left.pop() if left and actual_method == method and path.endswith(ending) else Fault.NONE
+            return left.pop(0) if left and actual_method == method and path.endswith(ending) else Fault.NONE
 
     return choose
 
@@ -77,6 +77,7 @@ class FaultProxy:
     """Method and path of all requests so far."""
     authorizations: list[str] = field(default_factory=list)
     """What the requests proved themselves with."""
+    bodies: list[bytes] = field(default_factory=list)
     _late: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -139,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_request(self) -> None:
         self.proxy.authorizations.append(self.headers.get("Authorization", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.proxy.bodies.append(body)
         fault = self.proxy.next_fault(self.command, self.path)
         match fault:
             case Fault.LOSE_REQUEST:

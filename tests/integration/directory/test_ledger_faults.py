@@ -8,13 +8,16 @@ from datetime import timedelta
 import pytest
 
 from local.azurite.azurite import Azurite
-from shared.context import Deadline
+from shared.context import Deadline, system_clock
 from shared.directory.audit import verify
+from shared.directory.commit_queue import Pending
+from shared.directory.committer import Committer
 from shared.directory.errors import LedgerBusy, OutcomeUnknown, StorageUnavailable
 from shared.directory.ledger import Ledger
-from shared.directory.tables import TableStore
+from shared.directory.partition import Partition
+from shared.directory.tables import READ_ATTEMPTS, TableStore
 from shared.errors import AppError
-from tests.support.fault_proxy import Fault, FaultProxy, once, seeded
+from tests.support.fault_proxy import Fault, FaultProxy, in_turn, seeded
 from tests.support.ledger_story import Counter, Note, count_up, counter_key, logged_requests, note_key, soon, write_note
 
 SEED = 1969
@@ -77,13 +80,46 @@ def test_under_a_storm_of_faults_nothing_is_applied_twice_and_nothing_acknowledg
 def test_a_commit_whose_answer_is_unclear_is_found_out_and_applied_once(
     azurite: Azurite, ledger: Ledger, fault: Fault
 ) -> None:
-    with FaultProxy(azurite.table_port, once(fault, "POST", "/$batch")) as proxy:
+    with FaultProxy(azurite.table_port, in_turn([fault], "POST", "/$batch")) as proxy:
         committed = behind(proxy, azurite, ledger.tenant_id).commit(write_note("once"), soon())
         proxy.settle()
 
     assert (committed.value, committed.seq) == (1, 1)
     assert [note.text for note in ledger.scan(Note)] == ["once"]
     assert ledger.head().seq == 1
+
+
+def test_a_commit_that_lands_late_just_before_it_is_sent_again_is_applied_once(
+    azurite: Azurite, ledger: Ledger
+) -> None:
+    # The first copy is not there yet when we look, and is when the second arrives.
+    with FaultProxy(azurite.table_port, in_turn([Fault.LATE, Fault.SLOW], "POST", "/$batch")) as proxy:
+        committed = behind(proxy, azurite, ledger.tenant_id).commit(count_up("once"), soon())
+        proxy.settle()
+
+    assert (committed.value, committed.seq) == (1, 1)
+    assert ledger.get(Counter, counter_key("once")) == Counter(name="once", value=1)
+
+
+def test_a_conflict_with_itself_is_not_taken_for_a_lost_race_while_nothing_can_be_read(
+    azurite: Azurite, ledger: Ledger
+) -> None:
+    def deaf_for_a_while(method: str, path: str) -> Fault:
+        if method == "POST":
+            sent.append(path)
+            return Fault.LOSE_REPLY if len(sent) == 1 else Fault.NONE
+        if sent and len(refused) < 2 * READ_ATTEMPTS:
+            refused.append(path)
+            return Fault.ERROR_BEFORE
+        return Fault.NONE
+
+    sent: list[str] = []
+    refused: list[str] = []
+    with FaultProxy(azurite.table_port, deaf_for_a_while) as proxy:
+        committed = behind(proxy, azurite, ledger.tenant_id).commit(count_up("once"), soon())
+
+    assert (committed.value, committed.seq, len(sent)) == (1, 1, 3)
+    assert ledger.get(Counter, counter_key("once")) == Counter(name="once", value=1)
 
 
 def test_a_commit_that_another_overtook_during_an_unclear_answer_is_decided_again(
@@ -119,6 +155,19 @@ def test_an_outcome_that_stays_unclear_until_the_deadline_is_reported_as_unknown
     assert [note.text for note in ledger.scan(Note)] == ["perhaps"]
 
 
+def test_the_writer_itself_never_takes_an_unclear_outcome_for_a_failure(azurite: Azurite, ledger: Ledger) -> None:
+    pending = Pending(write_note("perhaps"), soon(1))
+    with FaultProxy(azurite.table_port, in_turn([Fault.LOSE_REQUEST] * 1000, "POST", "/$batch")) as proxy:
+        tables = TableStore.from_connection_string(proxy.connection_string(azurite.connection_string), "directory")
+        Committer(Partition(tables, ledger.tenant_id), system_clock).commit_some(
+            lambda: [pending] if pending.is_open else []
+        )
+
+    assert isinstance(pending.error, OutcomeUnknown)
+    assert len({body for body in proxy.bodies if b"perhaps" in body}) == 1
+    assert proxy.count("POST", "/$batch") > 3
+
+
 def test_a_change_that_could_not_be_sent_before_the_deadline_is_reported_as_not_applied(
     azurite: Azurite, ledger: Ledger
 ) -> None:
@@ -151,7 +200,7 @@ def test_reads_survive_a_lost_connection_and_a_busy_service(azurite: Azurite, le
     ledger.commit(write_note("still here"), soon())
     for fault in (Fault.LOSE_REQUEST, Fault.LOSE_REPLY, Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.CUT_REPLY):
         ending = "note%7C0000000001')"
-        with FaultProxy(azurite.table_port, once(fault, "GET", ending)) as proxy:
+        with FaultProxy(azurite.table_port, in_turn([fault], "GET", ending)) as proxy:
             note = behind(proxy, azurite, ledger.tenant_id).get(Note, note_key(1))
         assert note is not None
         assert proxy.count("GET", ending) == 2
