@@ -18,7 +18,7 @@ def announce(ready: dict[str, Any]) -> None:
 
 
 def stop_when_told(stop: Callable[[], None], until_stdin_closes: bool) -> None:
-    """Calls `stop` on SIGTERM or SIGINT and, when asked to, at the end of standard input, which a dying parent closes."""
+    """Calls `stop` on SIGTERM or SIGINT and, if asked to, at the end of standard input, which a dying parent closes."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
     if until_stdin_closes:
