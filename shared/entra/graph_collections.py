@@ -62,13 +62,16 @@ class GraphCollections:
 
     # --- Where to begin ---
 
-    def users_url(self) -> str:
-        return self._graph.url("/users", {"$select": SELECT, "$top": str(PAGE)})
+    def user_listings(self, scope: Sequence[str]) -> list[str]:
+        """Where the listings of all users, or of the members of each of these groups, begin.
 
-    def members_of_scope_url(self, group_id: str) -> str:
-        """All users in a group, also by way of other groups. The cast makes it an advanced query: read `eventual`."""
-        path = f"/groups/{group_id}/transitiveMembers/microsoft.graph.user"
-        return self._graph.url(path, {"$select": SELECT, "$top": str(PAGE), "$count": "true"})
+        Members of members count; the cast to users makes theirs an advanced query, to be read `eventual`.
+        """
+        query = {"$select": SELECT, "$top": str(PAGE)}
+        if not scope:
+            return [self._graph.url("/users", query)]
+        path = "/groups/{}/transitiveMembers/microsoft.graph.user"
+        return [self._graph.url(path.format(group_id), {**query, "$count": "true"}) for group_id in scope]
 
     def groups_url(self) -> str:
         return self._graph.url("/groups", {"$select": "id,displayName", "$top": str(GROUPS_PER_PAGE)})

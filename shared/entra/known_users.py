@@ -8,18 +8,22 @@ import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.base import canonical_bytes
 from shared.directory.records.user import EntraDeletion, User
+from shared.entra.entra_user import EntraUser
 
 _NOT_FROM_ENTRA = frozenset(
     {"id", "synced_at", "created_at", "updated_at", "revocation_pending", "purged_at", "deleted_at"}
 )
 _CHUNK = 500
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_BLANK = User(id=0, name="", is_active=False, created_at=_LONG_AGO, updated_at=_LONG_AGO)
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -44,6 +48,11 @@ def fingerprint(user: User) -> bytes:
     """Equal for records that say the same about what comes from Entra."""
     row = {name: value for name, value in user.to_row().items() if name not in _NOT_FROM_ENTRA}
     return hashlib.blake2b(canonical_bytes(row), digest_size=12).digest()
+
+
+def fingerprint_of(user: EntraUser, group_ids: tuple[str, ...], in_scope: bool) -> bytes:
+    """The fingerprint of the record that this user will have."""
+    return fingerprint(user.described(replace(_BLANK, group_ids=group_ids, in_scope=in_scope)))
 
 
 class KnownUsers:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from shared.context import Deadline
-from shared.directory.records.user import EntraDeletion, User
+from shared.directory.records.user import EntraDeletion
 from shared.entra.entra_user import EntraUser, EntraUserMalformed
 from shared.entra.graph_collections import STEP_TIME, Page, object_id_or_none, removal_in
 from shared.entra.graph_users import READ_USERS
 from shared.entra.group_changes import GroupChange, Operation
 from shared.entra.id_set import IdSet
-from shared.entra.known_users import KnownUser, KnownUsers, fingerprint
+from shared.entra.known_users import KnownUser, KnownUsers, fingerprint_of
 from shared.entra.sync_groups import LISTINGS, TOLERANCE, TOLERANCE_SHARE
 from shared.entra.sync_report import Counts, Phase
 from shared.entra.sync_work import ListingNotCredible, SyncWork
@@ -23,8 +23,6 @@ RECHECKS_AT_ONCE = 100
 """Users asked for one by one in a step: five batches, and five more for their groups."""
 FEW = 500
 """So many users may be asked for one by one, even if they are most of the tenant."""
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_BLANK = User(id=0, name="", is_active=False, created_at=_LONG_AGO, updated_at=_LONG_AGO)
 
 
 class UserSteps:
@@ -45,7 +43,7 @@ class UserSteps:
     def listing_page(self) -> None:
         """A page of users, compared with what the directory holds; after the last, those to be asked for alone."""
         work, current = self._work, self._work.round
-        collections = self._collections()
+        collections = work.collections.user_listings(work.policy.group_ids)
         if current.collection == len(collections):
             return self.look_again() if work.checkpoint.rechecks else self._end_listing()
         scoped = bool(work.policy.group_ids)
@@ -58,14 +56,6 @@ class UserSteps:
         current.link = page.next_link
         current.collection += page.next_link is None
         return None
-
-    def _collections(self) -> list[str]:
-        """Where listings begin: all users, or the members of each group of the scope."""
-        work = self._work
-        scope = work.policy.group_ids
-        if not scope:
-            return [work.collections.users_url()]
-        return [work.collections.members_of_scope_url(group_id) for group_id in scope]
 
     def _compare(self, page: Page) -> None:
         work = self._work
@@ -87,8 +77,8 @@ class UserSteps:
         self.record(sightings)
 
     def _is_same(self, record: KnownUser, user: EntraUser, group_ids: tuple[str, ...]) -> bool:
-        blank = replace(_BLANK, group_ids=group_ids, in_scope=self._work.changes.in_scope(group_ids))
-        return not user.absent and record.fingerprint == fingerprint(user.described(blank))
+        in_scope = self._work.changes.in_scope(group_ids)
+        return not user.absent and record.fingerprint == fingerprint_of(user, group_ids, in_scope)
 
     def _note(self, written: Written) -> None:
         records = [each.after for each in written.recorded.values()]

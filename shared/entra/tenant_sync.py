@@ -22,6 +22,7 @@ from shared.entra.group_graph_store import GroupGraphStore
 from shared.entra.group_names import GroupNames
 from shared.entra.sync_checkpoint import Checkpoint, CheckpointStore, Round
 from shared.entra.sync_lease import LEASE_TIME, Fencing, LeaseKeeper, LeaseLost, LeaseTaken
+from shared.entra.sync_preview import Preview, preview
 from shared.entra.sync_report import (
     Counts,
     Mode,
@@ -99,26 +100,56 @@ class TenantSync:
     def run(self, context: Context, order: SyncOrder = ORDINARY, watch: Watch | None = None) -> SyncReport:
         """Starts or continues a round, for as long as the policy's time budget, and reports. Raises no AppError."""
         started = _Start(self._clock(), self._graph.usage)
-        keeper = LeaseKeeper(self._state, LEASE_NAME, clock=self._clock, lease_time=self._lease_time)
+        keeper = self._keeper()
         try:
-            fencing = keeper.take(f"{context.actor.kind} {context.actor.id}")
+            fencing = keeper.take(_owner(context))
         except AppError as error:
             outcome = Outcome.BUSY if isinstance(error, LeaseTaken) else Outcome.FAILED
             return self._told(self._report(started, outcome, None, error))
-        try:
-            return self._told(self._run_alone(started, keeper, fencing, context, order, watch))
-        finally:
-            with contextlib.suppress(AppError):  # it ends by itself
-                keeper.give_back()
+        return self._run_leased(started, keeper, fencing, context, order, watch)
+
+    def start(self, context: Context, order: SyncOrder = ORDINARY) -> None:
+        """As `run`, but returns as soon as the run is sure to be the only one; it goes on in a thread.
+
+        If the process ends before the run does, the timer's next run goes on from the last step.
+        Raises: LeaseTaken; the state store's errors.
+        """
+        started = _Start(self._clock(), self._graph.usage)
+        keeper = self._keeper()
+        fencing = keeper.take(_owner(context))
+        self._status = None
+        arguments = (started, keeper, fencing, context, order, None)
+        threading.Thread(target=self._run_leased, args=arguments, name="tenant-sync", daemon=True).start()
+
+    def preview(self, watch: Callable[[Preview], None] | None = None) -> Preview:
+        """What a full round would do. Writes nothing. Raises GraphError; the ledger's errors."""
+        return preview(self._ledger, self._graph, self._changes, self._policy, self._clock, watch)
 
     def status(self) -> SyncStatus:
         """Where the sync stands, at most two seconds old. Raises StorageUnavailable, StorageRefused."""
         with self._lock:
             if self._status is None or time.monotonic() - self._status[0] > STATUS_LIFE.total_seconds():
                 checkpoint = CheckpointStore(self._state).load()
-                holder = LeaseKeeper(self._state, LEASE_NAME, clock=self._clock, lease_time=self._lease_time).current()
-                self._status = time.monotonic(), status_of(checkpoint, holder, self._clock())
+                self._status = time.monotonic(), status_of(checkpoint, self._keeper().current(), self._clock())
             return self._status[1]
+
+    def _keeper(self) -> LeaseKeeper:
+        return LeaseKeeper(self._state, LEASE_NAME, clock=self._clock, lease_time=self._lease_time)
+
+    def _run_leased(
+        self,
+        started: "_Start",
+        keeper: LeaseKeeper,
+        fencing: Fencing,
+        context: Context,
+        order: SyncOrder,
+        watch: Watch | None,
+    ) -> SyncReport:
+        try:
+            return self._told(self._run_alone(started, keeper, fencing, context, order, watch))
+        finally:
+            with contextlib.suppress(AppError):  # it ends by itself
+                keeper.give_back()
 
     def _run_alone(
         self,
@@ -244,6 +275,10 @@ class TenantSync:
         calm = report.outcome in (Outcome.COMPLETED, Outcome.CONTINUED, Outcome.BUSY)
         log.log(logging.INFO if calm else logging.WARNING, "%s", report.log_line())
         return report
+
+
+def _owner(context: Context) -> str:
+    return f"{context.actor.kind} {context.actor.id}"
 
 
 @dataclass

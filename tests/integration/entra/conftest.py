@@ -1,9 +1,10 @@
 """A directory in the Entra emulator, a Graph client that talks to it, and a ledger on Azurite to copy it into."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -65,12 +66,6 @@ def context() -> Context:
     return Context(Actor(ActorKind.API_TOKEN, "1", "tests"), str(uuid.uuid4()), Deadline.after(timedelta(minutes=2)))
 
 
-@pytest.fixture(scope="session")
-def entra() -> Iterator[EntraEmulator]:
-    with EntraEmulator.start() as running:
-        yield running
-
-
 @dataclass(frozen=True)
 class Policy:
     """shared.settings.SyncSettings, as far as the tenant sync looks at it, at full speed."""
@@ -90,3 +85,16 @@ def state(tables: TableStore, tenant_id: str) -> StateStore:
 @pytest.fixture
 def tenant_sync(ledger: Ledger, state: StateStore, graph: GraphClient) -> TenantSync:
     return TenantSync(ledger, state, graph, Policy())
+
+
+SyncWith = Callable[..., TenantSync]
+
+
+@pytest.fixture
+def sync_with(ledger: Ledger, state: StateStore, graph: GraphClient) -> SyncWith:
+    """Makes a tenant sync with a policy and other arguments of the test's own."""
+
+    def make(policy: Policy, **arguments: Any) -> TenantSync:
+        return TenantSync(ledger, state, graph, policy, **arguments)
+
+    return make
