@@ -15,4 +15,4 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", f"{ENTRA_ID}/certificates/{{certificate}}", permission=Permission.READ, reply=CertificateDetail)
 def show_certificate(call: Call[None, None]) -> CertificateDetail:
     """One certificate by id, with PEM, chain and the values for Entra's `certificateUserIds`."""
-    return CertificateDetail.of(services().certificate_views.view(call.path("certificate")), system_clock())
+    return CertificateDetail.of(services().certificate_views.view(call.path_id("certificate")), system_clock())

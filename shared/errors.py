@@ -24,7 +24,7 @@ class AppError(Exception):
     """
 
     status: ClassVar[int] = 500
-    code: ClassVar[str] = "server_error"
+    code: str = "server_error"
     title: ClassVar[str | None] = None
 
     def __init__(

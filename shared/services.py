@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from shared.health import HealthMonitor
     from shared.pki.authority import Authority
     from shared.pki.certificate_view import CertificateViews
+    from shared.pki.departures import Departures
     from shared.pki.issuance import Issuance
     from shared.pki.policy import IssuancePolicy
+    from shared.pki.revocation import Revocation
+    from shared.pki.revocation_upkeep import RevocationUpkeep
     from shared.pki.signing.base import SigningBackend
     from shared.pki.sweeper import Sweeper
 
@@ -150,13 +153,15 @@ class Services:
     def user_sync(self) -> "UserSync":
         from shared.entra.user_sync import UserSync
 
-        return UserSync(self.ledger, self.graph, scope=frozenset(self.settings.sync.group_ids))
+        scope = frozenset(self.settings.sync.group_ids)
+        return UserSync(self.ledger, self.graph, observers=(self.departures.observe,), scope=scope)
 
     @built_once
     def tenant_sync(self) -> "TenantSync":
         from shared.entra.tenant_sync import TenantSync
 
-        return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync)
+        observers = (self.departures.observe,)
+        return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync, observers=observers)
 
     @built_once
     def signing_keys(self) -> "SigningKeyStores":
@@ -247,6 +252,34 @@ class Services:
         from shared.pki.certificate_view import CertificateViews
 
         return CertificateViews(self.ledger, self.authority)
+
+    @built_once
+    def departures(self) -> "Departures":
+        from shared.directory.records.certificate import CertificateType
+        from shared.pki.departures import DeparturePolicy, Departures, OnDeparture
+
+        pki = self.settings.pki
+        return Departures(
+            DeparturePolicy(
+                disabled=OnDeparture(pki.on_user_disabled),
+                deleted=OnDeparture(pki.on_user_deleted),
+                held_types=frozenset(map(CertificateType, pki.held_types)),
+                renamed=pki.revoke_renamed,
+                exempt=frozenset(pki.revocation_exempt_users),
+            )
+        )
+
+    @built_once
+    def revocation(self) -> "Revocation":
+        from shared.pki.revocation import Revocation
+
+        return Revocation(self.ledger, self.departures)
+
+    @built_once
+    def revocation_upkeep(self) -> "RevocationUpkeep":
+        from shared.pki.revocation_upkeep import RevocationUpkeep
+
+        return RevocationUpkeep(self.ledger, self.replica, self.departures)
 
     @built_once
     def sweeper(self) -> "Sweeper":

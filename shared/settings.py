@@ -115,6 +115,11 @@ class PkiSettings:
     policy_oids: tuple[str, ...]
     client_auth_mail: bool
     code_signing_requires_csr: bool
+    on_user_disabled: str
+    on_user_deleted: str
+    held_types: tuple[str, ...]
+    revoke_renamed: bool
+    revocation_exempt_users: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -372,6 +377,7 @@ def _oid(value: str) -> str:
     return _pattern(r"[0-2](\.(0|[1-9][0-9]*))+")(value)
 
 
+ON_DEPARTURE = ("hold", "revoke", "keep")
 CERTIFICATE_TYPES = ("client_auth", "email_protection", "code_signing")
 
 
@@ -420,6 +426,12 @@ def _pki(read: _Reader) -> PkiSettings:
         policy_oids=read.many("PKI_POLICY_OIDS", _oid, "object identifiers"),
         client_auth_mail=read.flag("PKI_CLIENT_AUTH_MAIL"),
         code_signing_requires_csr=read.flag("PKI_CODE_SIGNING_REQUIRES_CSR"),
+        on_user_disabled=read.parsed("PKI_ON_USER_DISABLED", _words(*ON_DEPARTURE), "hold", "hold, revoke or keep"),
+        on_user_deleted=read.parsed("PKI_ON_USER_DELETED", _words(*ON_DEPARTURE), "hold", "hold, revoke or keep"),
+        held_types=read.many("PKI_HELD_TYPES", _words(*CERTIFICATE_TYPES), ", ".join(CERTIFICATE_TYPES))
+        or ("client_auth", "email_protection"),
+        revoke_renamed=read.flag("PKI_REVOKE_RENAMED", default=True),
+        revocation_exempt_users=read.many("PKI_REVOCATION_EXEMPT_USERS", _guid, "object ids of users (GUIDs)"),
     )
 
 

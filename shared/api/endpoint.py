@@ -17,7 +17,7 @@ import azure.functions as func
 from pydantic import BaseModel, TypeAdapter
 
 from shared.api.body import read_object
-from shared.api.errors import HttpsRequired, error_reply
+from shared.api.errors import HttpsRequired, NoSuchId, error_reply
 from shared.api.permissions import Permission
 from shared.api.routes import Route, register_route
 from shared.api.validation import validated
@@ -29,6 +29,7 @@ log = logging.getLogger("entra_pki.api")
 
 B = TypeVar("B")
 Q = TypeVar("Q")
+ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 PUBLIC = Actor(ActorKind.APP, "public")
 _MAPPING: TypeAdapter[Mapping[str, Any]] = TypeAdapter(dict[str, Any])
@@ -49,6 +50,13 @@ class Call(Generic[B, Q]):
 
     def path(self, name: str) -> str:
         return str(self.request.route_params[name])
+
+    def path_id(self, kind: str) -> int:
+        """The local id that the path gives for `kind`. Raises NoSuchId for what is no id."""
+        value = self.path(kind)
+        if not ID.fullmatch(value):
+            raise NoSuchId(kind, value)
+        return int(value)
 
     def header(self, name: str) -> str | None:
         return cast("str | None", self.request.headers.get(name))

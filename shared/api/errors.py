@@ -35,6 +35,16 @@ class MethodNotAllowed(AppError):
         self.headers = {"Allow": ", ".join(allowed)}
 
 
+class NoSuchId(AppError):
+    """A path names a record by what can be no id; the reply is that of an id that nothing has."""
+
+    status = 404
+
+    def __init__(self, kind: str, value: str) -> None:
+        super().__init__(f"There is no {kind} {value[:20]}.")
+        self.code = f"{kind}_not_found"
+
+
 class HttpsRequired(AppError):
     status, code = 403, "https_required"
 

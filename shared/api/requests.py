@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_TOKEN_LENGTH = 200_000
 MAX_BULK = 50
 MAX_CSR_LENGTH = 20_000
+MAX_COMMENT_LENGTH = 500
 MAX_ID = 2**31 - 1
 MAX_HOURS = 10 * 365 * 24
 
@@ -78,6 +79,25 @@ class ProvisionCertificate(RequestModel):
             pkcs12_password=self.pkcs12_password,
             pkcs12_encryption=Pkcs12Encryption(self.pkcs12_encryption),
         )
+
+
+RevocableFor = Literal[
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+    "privilegeWithdrawn",
+]
+"""RFC 5280 5.3.1, without the reasons that speak of a whole authority."""
+
+
+class RevokeCertificate(RequestModel):
+    """certificateHold can be released, all others are for good."""
+
+    reason: RevocableFor = "unspecified"
+    comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] | None = None
 
 
 class ValidateToken(RequestModel):

@@ -227,6 +227,14 @@ class UserPage(Paginator):
     data: list[ListedUser]
 
 
+class RevokedCertificate(Resource):
+    certificate: CertificateSummaryResource
+
+    @classmethod
+    def of(cls, certificate: Certificate, now: datetime) -> Self:
+        return cls(certificate=CertificateSummaryResource.of(certificate, now))
+
+
 class CertificatePage(Paginator):
     data: list[CertificateSummaryResource]
 

@@ -12,11 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.card import card, emit_cards
-from shared.cli.console import emit, error_console, json_option, operator_context
-from shared.directory.records.certificate import CertificateType
+from shared.cli.certificate_selection import Selection, selection_options
+from shared.cli.console import emit, error_console, json_option, operator_context, progress
+from shared.directory.records.certificate import CertificateType, RevocationReason
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
+from shared.errors import AppError
+from shared.pki.revocation import REQUESTABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.directory.records.certificate import Certificate
     from shared.directory.replica.queries import CertificateSummary
     from shared.pki.certificate_view import CertificateView
 
@@ -31,7 +37,7 @@ _STYLES = {
 
 @click.group()
 def command() -> None:
-    """List, show and export certificates."""
+    """List, show, export, revoke, hold and release certificates."""
 
 
 @command.command("list")
@@ -71,20 +77,20 @@ def list_(
 
 
 @command.command()
-@click.argument("certificate_id")
+@click.argument("certificate_id", type=click.IntRange(min=1))
 @json_option
-def show(certificate_id: str, as_json: bool) -> None:
+def show(certificate_id: int, as_json: bool) -> None:
     """Show one certificate: its record, and what to enter in Entra for it."""
     view = _view(certificate_id)
     emit_cards(_details(view), as_json, lambda: [_card(view)])
 
 
 @command.command()
-@click.argument("certificate_id")
+@click.argument("certificate_id", type=click.IntRange(min=1))
 @click.option("--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="File [default: stdout].")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
 @click.option("--chain", is_flag=True, help="With the issuer's certificate and those above it (PEM).")
-def export(certificate_id: str, out: Path | None, der: bool, chain: bool) -> None:
+def export(certificate_id: int, out: Path | None, der: bool, chain: bool) -> None:
     """Write a certificate to a file. Its private key is not here."""
     if der and chain:
         raise click.UsageError("A chain is PEM: leave out --der or --chain.")
@@ -99,7 +105,72 @@ def export(certificate_id: str, out: Path | None, der: bool, chain: bool) -> Non
         out.write_bytes(content)
 
 
-def _view(certificate_id: str) -> "CertificateView":
+@command.command()
+@selection_options
+@click.option(
+    "--reason",
+    type=click.Choice(sorted(reason.value for reason in REQUESTABLE - {RevocationReason.CERTIFICATE_HOLD})),
+    default=RevocationReason.UNSPECIFIED.value,
+    show_default=True,
+)
+@click.option("--comment", help="For the record; at most 500 characters.")
+@json_option
+def revoke(reason: str, comment: str | None, as_json: bool, **selection: Any) -> None:
+    """Revoke certificates for good."""
+    chosen = Selection(**selection).find(EffectiveStatus.ACTIVE, EffectiveStatus.HELD, EffectiveStatus.PENDING)
+    _take_away("Revoking", chosen, RevocationReason(reason), comment, as_json)
+
+
+@command.command()
+@selection_options
+@click.option("--comment", help="For the record; at most 500 characters.")
+@json_option
+def hold(comment: str | None, as_json: bool, **selection: Any) -> None:
+    """Put certificates on hold: revoked until released."""
+    chosen = Selection(**selection).find(EffectiveStatus.ACTIVE)
+    _take_away("Holding", chosen, RevocationReason.CERTIFICATE_HOLD, comment, as_json)
+
+
+@command.command()
+@selection_options
+@json_option
+def release(as_json: bool, **selection: Any) -> None:
+    """Lift holds that were put by request."""
+    from shared.services import services
+
+    chosen = Selection(**selection).find(EffectiveStatus.HELD)
+    _each("Releasing", chosen, lambda number: services().revocation.release(number, operator_context()), as_json)
+
+
+def _take_away(title: str, chosen: list[int], reason: RevocationReason, comment: str | None, as_json: bool) -> None:
+    from shared.services import services
+
+    def act(number: int) -> "Certificate":
+        return services().revocation.revoke(number, reason, operator_context(), comment=comment)
+
+    _each(title, chosen, act, as_json)
+
+
+def _each(title: str, chosen: list[int], act: "Callable[[int], Certificate]", as_json: bool) -> None:
+    """One after the other; those that cannot be done are told at the end, and then the exit code is 1."""
+    done: list[dict[str, Any]] = []
+    refused: list[str] = []
+    with progress(title, len(chosen)) as advance:
+        for number in chosen:
+            try:
+                after = act(number)
+                done.append(
+                    {"id": after.id, "status": after.status.value, "revocation_reason": after.revocation_reason}
+                )
+            except AppError as error:
+                refused.append(error.message)
+            advance(1)
+    emit({"done": done, "refused": refused}, as_json, lambda: f"{len(done)} done, {len(refused)} refused")
+    if refused:
+        raise click.ClickException(" ".join(refused[:5]))
+
+
+def _view(certificate_id: int) -> "CertificateView":
     from shared.services import services
 
     return services().certificate_views.view(certificate_id)

@@ -16,7 +16,7 @@ from shared.settings import InvalidSettings
 COMMANDS: Mapping[str, str] = {
     "audit": "List and verify the log of all changes.",
     "ca": "Create, show and renew the certificate authority.",
-    "certs": "List, show and export certificates.",
+    "certs": "List, show, export, revoke, hold and release certificates.",
     "sync": "Synchronize the tenant now.",
     "token": "Create, list and revoke API tokens.",
     "users": "Import local users.",

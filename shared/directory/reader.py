@@ -19,7 +19,6 @@ from shared.directory.replica.queries import (
     UserSummary,
 )
 
-MAX_USER_ID = 2**31 - 1
 MOST_CERTIFICATES_SHOWN = 1000
 """Of one user, in the reply for that user; all of them are in the list of certificates."""
 
@@ -60,14 +59,11 @@ class DirectoryReader:
         self._round_started_at = round_started_at
         self._clock = clock
 
-    def user(self, user_id: str, deadline: Deadline) -> UserWithCertificates:
-        """One user by local id as written in a URL. Raises UserNotFound."""
-        number = (
-            int(user_id) if user_id.isascii() and user_id.isdigit() and len(user_id) <= len(str(MAX_USER_ID)) else 0
-        )
-        user = self._ledger.get(User, user_key(number)) if 0 < number <= MAX_USER_ID else None
+    def user(self, user_id: int, deadline: Deadline) -> UserWithCertificates:
+        """One user by local id. Raises UserNotFound."""
+        user = self._ledger.get(User, user_key(user_id))
         if user is None:
-            raise UserNotFound(user_id[:20])
+            raise UserNotFound(user_id)
         groups = self._ledger.get_many(Group, [group_key(group_id) for group_id in user.group_ids])
         self._replica.catch_up(deadline)
         certificates = self._replica.certificates(CertificateQuery(user_id=user.id, per_page=MOST_CERTIFICATES_SHOWN))

@@ -11,8 +11,6 @@ from shared.pki.authority import Authority
 from shared.pki.errors import CertificateNotFound
 from shared.pki.user_ids import certificate_user_ids
 
-MAX_ID_DIGITS = 10
-
 
 @dataclass(frozen=True)
 class CertificateView:
@@ -30,13 +28,11 @@ class CertificateViews:
         self._ledger = ledger
         self._authority = authority
 
-    def view(self, certificate_id: str) -> CertificateView:
-        """By id as written in a URL. Raises CertificateNotFound."""
-        certificate = None
-        if certificate_id.isascii() and certificate_id.isdigit() and len(certificate_id) <= MAX_ID_DIGITS:
-            certificate = self._ledger.get(Certificate, certificate_key(int(certificate_id)))
+    def view(self, certificate_id: int) -> CertificateView:
+        """Raises CertificateNotFound."""
+        certificate = self._ledger.get(Certificate, certificate_key(certificate_id))
         if certificate is None or certificate.kind is not CertificateKind.ENTRA_USER:
-            raise CertificateNotFound(certificate_id[:20])
+            raise CertificateNotFound(certificate_id)
         user_ids: Mapping[str, str] = {}
         if certificate.der is not None:
             parsed = x509.load_der_x509_certificate(certificate.der)

@@ -147,6 +147,7 @@ class Certificate(Record):
     """Since when it is revoked or held."""
     revocation_reason: RevocationReason | None = None
     revocation_source: RevocationSource | None = None
+    revocation_comment: str | None = None
 
     created_at: datetime
     updated_at: datetime
@@ -218,6 +219,23 @@ class CertifiedKey(Record):
     @property
     def key(self) -> str:
         return certified_key_key(self.public_key_sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevocationBacklog(Record):
+    """`revoking|<user>`: this user's certificates count as revoked or held, though not each record says so yet."""
+
+    KIND: ClassVar[str] = "revoking"
+
+    user_id: int
+
+    @property
+    def key(self) -> str:
+        return revocation_backlog_key(self.user_id)
+
+
+def revocation_backlog_key(user_id: int) -> str:
+    return f"revoking|{user_id:010d}"
 
 
 def certificate_key(certificate_id: int) -> str:
