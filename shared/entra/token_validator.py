@@ -168,13 +168,12 @@ class TokenValidator:
             return None
         unavailable: KeysUnavailable | None = None
         for source, store in self._undiscovered:
-            if source.tenant_id is None or source.tenant_id in name:
+            if source.version == jws.claims.get("ver") and (source.tenant_id is None or source.tenant_id in name):
                 try:
-                    issuer, tenant_id = store.issuer()
+                    self._trust(source, store, *store.issuer())
                 except KeysUnavailable as error:
                     unavailable = error
                 else:
-                    self._trust(source, store, issuer, tenant_id)
                     self._undiscovered = [other for other in self._undiscovered if other[1] is not store]
         if name not in self._trusted and unavailable is not None:
             raise unavailable
