@@ -201,14 +201,14 @@ def test_in_an_outage_known_keys_serve_and_unknown_ones_are_not_called_invalid(
     assert instance.says(unknown) == "user"
 
 
-def test_a_redirect_is_not_followed(instance: Instance, tmp_path: Path) -> None:
-    with odd_server(tmp_path) as elsewhere:
-        for at in (Point.JWKS, Point.DISCOVERY):
-            instance.tenant.disarm()
-            _armed(instance.tenant, faults.redirected(f"{elsewhere.url}/keys"), at)
-            assert instance.says(instance.token()) == "unavailable"
-            instance.now += MINUTE
-        assert elsewhere.requests == []
+@pytest.mark.parametrize(
+    ("at", "path"), [(Point.JWKS, "discovery/v2.0/keys"), (Point.DISCOVERY, "v2.0/.well-known/openid-configuration")]
+)
+def test_a_redirect_is_not_followed(instance: Instance, at: Point, path: str) -> None:
+    """Not even to where the right answer would be."""
+    instance.tenant.arm(faults.redirected(f"{instance.tenant.authority}/{path}", at=at))
+    assert instance.says(instance.token()) == "unavailable"
+    assert "answered 302" in str(instance.health().failure)
 
 
 def test_a_cold_instance_in_an_outage_says_so_within_seconds(instance: Instance) -> None:
