@@ -1,9 +1,9 @@
 """POST /api/v1/entra-id/bulk-sync-users: copy up to 50 users from Entra ID."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import BulkSyncUsers
 from shared.api.resources import BulkSyncReport
 from shared.api.routes import ENTRA_ID

@@ -1,9 +1,9 @@
 """GET /api/v1/entra-id/certificates: the users' certificates, filtered, page by page."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import ListCertificates
 from shared.api.resources import CertificatePage, listed_certificates
 from shared.api.routes import ENTRA_ID

@@ -1,9 +1,9 @@
 """GET /api/v1/entra-id/users: the synchronized users, searched, filtered, page by page."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import ListUsers
 from shared.api.resources import UserPage, listed_users
 from shared.api.routes import ENTRA_ID

@@ -1,9 +1,9 @@
 """POST /api/v1/entra-id/provision-certificate: a certificate for a synchronized user."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import ProvisionCertificate
 from shared.api.resources import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID

@@ -1,9 +1,9 @@
 """GET /api/v1/entra-id/statistics: how many users and certificates, and how the sync is doing."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, endpoint
+from shared.api.permissions import Permission
 from shared.api.resources import StatisticsResource
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock

@@ -1,9 +1,9 @@
 """POST /api/v1/entra-id/sync-user: copy one user from Entra ID."""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import SyncUser
 from shared.api.resources import SyncedUserResource
 from shared.api.routes import ENTRA_ID

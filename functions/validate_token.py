@@ -1,9 +1,9 @@
 """POST /api/v1/entra-id/validate-token: is this Entra token genuine, and what does it say?"""
 
 import azure.functions as func
-from shared.api.permissions import Permission
 
 from shared.api.endpoint import Call, endpoint
+from shared.api.permissions import Permission
 from shared.api.requests import ValidateToken
 from shared.api.resources import TokenVerdict
 from shared.api.routes import ENTRA_ID
