@@ -1,0 +1,155 @@
+"""What the directory's view of a user means for one certificate, for every setting of the mapping."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.context import ActorKind
+from shared.directory.records.certificate import (
+    Certificate,
+    CertificateStatus,
+    CertificateType,
+    KeyOrigin,
+    RevocationReason,
+    RevocationSource,
+)
+from shared.directory.records.user import EntraDeletion, User
+from shared.pki.departures import DeparturePolicy, Departures, OnDeparture
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+OBJECT_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+ADA = User(
+    id=1,
+    object_id=OBJECT_ID,
+    user_principal_name="ada@contoso.example",
+    name="Ada Lovelace",
+    mail="ada@contoso.example",
+    is_active=True,
+    created_at=NOW,
+    updated_at=NOW,
+)
+DISABLED = replace(ADA, account_enabled=False, is_active=False)
+OUT_OF_SCOPE = replace(ADA, in_scope=False, is_active=False)
+SOFT_DELETED = replace(ADA, is_active=False, deletion=EntraDeletion.SOFT, deleted_at=NOW)
+PURGED = replace(SOFT_DELETED, deletion=EntraDeletion.HARD)
+RENAMED = replace(ADA, user_principal_name="countess@contoso.example")
+CERTIFICATE = Certificate(
+    id=7,
+    user_id=1,
+    certificate_type=CertificateType.CLIENT_AUTH,
+    status=CertificateStatus.ISSUED,
+    issuer_id="0123456789abcdef",
+    issuer="CN=CA",
+    serial_number="01",
+    subject="CN=Ada Lovelace",
+    not_before=NOW,
+    not_after=NOW + timedelta(days=30),
+    key_type="rsa-2048",
+    key_size=2048,
+    key_origin=KeyOrigin.CSR,
+    public_key_sha256="00",
+    user_principal_name="ada@contoso.example",
+    requester_kind=ActorKind.OPERATOR,
+    requester_id="root",
+    tbs_sha256="00",
+    sign_before=NOW,
+    created_at=NOW,
+    updated_at=NOW,
+)
+HELD = replace(
+    CERTIFICATE,
+    status=CertificateStatus.HELD,
+    revoked_at=NOW,
+    revocation_reason=RevocationReason.CERTIFICATE_HOLD,
+    revocation_source=RevocationSource.DIRECTORY,
+)
+HELD_BY_REQUEST = replace(HELD, revocation_source=RevocationSource.REQUEST)
+PENDING = replace(CERTIFICATE, status=CertificateStatus.PENDING)
+
+HOLD = ("held", "certificateHold")
+SUPERSEDED = ("revoked", "superseded")
+CEASED = ("revoked", "cessationOfOperation")
+ISSUED = ("issued", None)
+
+
+def outcome(user: User, certificate: Certificate = CERTIFICATE, **policy: object) -> tuple[str, str | None]:
+    after = Departures(DeparturePolicy(**policy)).outcome(certificate, user)  # type: ignore[arg-type]
+    return after.status, after.revocation_reason
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        (ADA, ISSUED),
+        (DISABLED, HOLD),
+        (OUT_OF_SCOPE, HOLD),
+        (SOFT_DELETED, HOLD),
+        (PURGED, CEASED),
+        (RENAMED, SUPERSEDED),
+        (replace(RENAMED, is_active=False, account_enabled=False), SUPERSEDED),
+        (replace(ADA, user_principal_name="ADA@CONTOSO.EXAMPLE"), ISSUED),
+        (replace(ADA, mail="other@contoso.example"), ISSUED),
+    ],
+)
+def test_the_ordinary_mapping(user: User, expected: tuple[str, str | None]) -> None:
+    assert outcome(user) == expected
+
+
+def test_a_mail_address_or_sid_that_is_no_longer_the_users_supersedes_the_certificate() -> None:
+    by_mail = replace(CERTIFICATE, email="ada@contoso.example")
+    by_sid = replace(CERTIFICATE, security_identifier="S-1-5-21-1-2-3-1104")
+
+    assert outcome(replace(ADA, mail="other@contoso.example"), by_mail) == SUPERSEDED
+    assert outcome(replace(ADA, proxy_addresses=("smtp:ada@contoso.example",), mail=None), by_mail) == ISSUED
+    assert outcome(ADA, by_sid) == SUPERSEDED
+    assert outcome(replace(ADA, on_premises_security_identifier="S-1-5-21-1-2-3-1104"), by_sid) == ISSUED
+
+
+def test_only_the_directorys_own_holds_are_lifted() -> None:
+    assert outcome(ADA, HELD) == ISSUED
+    assert outcome(ADA, HELD_BY_REQUEST) == HOLD
+
+
+def test_a_hold_becomes_a_revocation_when_there_is_no_way_back() -> None:
+    assert outcome(PURGED, HELD) == CEASED
+    assert outcome(PURGED, HELD_BY_REQUEST) == CEASED
+    assert outcome(RENAMED, HELD) == SUPERSEDED
+
+
+@pytest.mark.parametrize("user", [DISABLED, SOFT_DELETED, OUT_OF_SCOPE])
+def test_a_certificate_about_to_be_signed_is_revoked_since_there_is_nothing_to_come_back_to(user: User) -> None:
+    assert outcome(user, PENDING) == ("revoked", "privilegeWithdrawn")
+
+
+@pytest.mark.parametrize("user", [DISABLED, SOFT_DELETED])
+def test_code_signing_is_not_held_unless_asked_for(user: User) -> None:
+    code = replace(CERTIFICATE, certificate_type=CertificateType.CODE_SIGNING)
+
+    assert outcome(user, code) == ISSUED
+    assert outcome(user, code, held_types=frozenset(CertificateType)) == HOLD
+    assert outcome(PURGED, code) == CEASED
+
+
+@pytest.mark.parametrize(
+    ("policy", "user", "expected"),
+    [
+        ({"disabled": OnDeparture.REVOKE}, DISABLED, CEASED),
+        ({"disabled": OnDeparture.KEEP}, DISABLED, ISSUED),
+        ({"disabled": OnDeparture.KEEP}, SOFT_DELETED, HOLD),
+        ({"deleted": OnDeparture.REVOKE}, SOFT_DELETED, CEASED),
+        ({"deleted": OnDeparture.KEEP}, PURGED, CEASED),
+        ({"renamed": False}, RENAMED, ISSUED),
+        ({"exempt": frozenset({OBJECT_ID})}, PURGED, ISSUED),
+        ({"exempt": frozenset({OBJECT_ID})}, RENAMED, ISSUED),
+    ],
+)
+def test_each_setting_changes_what_it_says(
+    policy: dict[str, object], user: User, expected: tuple[str, str | None]
+) -> None:
+    assert outcome(user, **policy) == expected
+
+
+def test_local_users_are_none_of_the_directorys_business() -> None:
+    assert outcome(replace(ADA, object_id=None, is_active=False)) == ISSUED
