@@ -181,7 +181,8 @@ def test_a_change_that_could_not_be_sent_before_the_deadline_is_reported_as_not_
 
 
 def test_a_caller_leaves_at_its_own_deadline_whatever_the_storage_does(azurite: Azurite, ledger: Ledger) -> None:
-    with FaultProxy(azurite.table_port, lambda *_: Fault.SLOW, delay=0.7) as proxy:
+    slow_commits = in_turn([Fault.SLOW] * 100, "POST", "/$batch")
+    with FaultProxy(azurite.table_port, slow_commits, delay=1.5) as proxy:
         slow = behind(proxy, azurite, ledger.tenant_id)
         patient = threading.Thread(target=lambda: slow.commit(write_note("patient"), soon(30)))
         patient.start()
@@ -192,7 +193,7 @@ def test_a_caller_leaves_at_its_own_deadline_whatever_the_storage_does(azurite: 
         patient.join()
 
     assert isinstance(caught.value, LedgerBusy | OutcomeUnknown)
-    assert waited < 0.65
+    assert waited < 1.2
     assert "patient" in [note.text for note in ledger.scan(Note)]
 
 

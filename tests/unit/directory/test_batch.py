@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.directory.batch import BatchReply, Method, Operation, build_batch, operation_size, parse_reply
@@ -38,6 +38,7 @@ def done(etag: str) -> str:
     return f"HTTP/1.1 204 No Content\r\nContent-ID: 1\r\nETag: {etag}\r\n\r\n"
 
 
+@settings(deadline=None)
 @given(st.lists(OPERATIONS, min_size=1, max_size=5), OPERATIONS)
 def test_the_size_of_an_operation_is_never_underestimated(before: list[Operation], added: Operation) -> None:
     properties: dict[str, Any] = {} if added.method is Method.DELETE else dict(added.properties)
@@ -47,6 +48,7 @@ def test_the_size_of_an_operation_is_never_underestimated(before: list[Operation
     assert grown <= operation_size(TENANT, added.key, properties)
 
 
+@settings(deadline=None)
 @given(st.lists(OPERATIONS, min_size=1, max_size=5))
 def test_a_body_is_ascii_with_one_json_line_for_each_entity(operations: list[Operation]) -> None:
     lines = build(operations).decode("ascii").split("\r\n")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.directory.errors import MalformedRow, UnstorableValue
@@ -36,6 +36,7 @@ def utf16_units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=8))
 def test_every_row_comes_back_as_it_went(row: Row) -> None:
     back = checked_row(on_the_wire(row))
@@ -45,6 +46,7 @@ def test_every_row_comes_back_as_it_went(row: Row) -> None:
     assert row_sha256(back) == row_sha256(row)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(-3, 3), st.text("aé漢😀", min_size=1, max_size=7))
 def test_long_text_is_cut_into_properties_the_service_takes(chunks: int, more: int, pattern: str) -> None:
     text = (pattern * (chunks * STRING_CHUNK // len(pattern) + 2))[: max(chunks * STRING_CHUNK + more, 0)]
@@ -123,6 +125,7 @@ def test_an_entity_that_this_app_did_not_write_is_noticed(properties: dict[str, 
     assert caught.value.key == "note|7"
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_the_stored_size_counts_at_least_two_bytes_a_character(row: Row) -> None:
     text = sum(utf16_units(value) for value in row.values() if isinstance(value, str))
