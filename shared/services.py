@@ -19,6 +19,7 @@ from shared.trust import refuse_laptop_root
 if TYPE_CHECKING:
     from shared.api.api_tokens import ApiTokens
     from shared.api.authentication import Authenticator
+    from shared.directory.blobs import BlobStore
     from shared.directory.ledger import Ledger
     from shared.directory.reader import DirectoryReader
     from shared.directory.replica import Replica
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from shared.entra.credentials import EntraCredentials, Proof
     from shared.entra.graph import GraphClient
     from shared.entra.signing_keys import SigningKeyStores
+    from shared.entra.sync_starter import SyncStarter
     from shared.entra.tenant_sync import TenantSync
     from shared.entra.token_validator import TokenValidator
     from shared.entra.user_sync import UserSync
     from shared.health import HealthMonitor
     from shared.pki.authority import Authority
     from shared.pki.certificate_view import CertificateViews
+    from shared.pki.crl_contents import CrlReader
+    from shared.pki.crl_publisher import CrlPublisher
+    from shared.pki.crl_store import CrlStore
     from shared.pki.departures import Departures
     from shared.pki.issuance import Issuance
     from shared.pki.policy import IssuancePolicy
@@ -94,6 +99,17 @@ class Services:
         from shared.directory.state import StateStore
 
         return StateStore(self.tables, self.settings.entra.tenant_id)
+
+    @built_once
+    def blobs(self) -> "BlobStore":
+        from shared.directory.blobs import BlobStore
+
+        storage = self.settings.storage
+        if storage.connection_string:
+            return BlobStore.from_connection_string(storage.connection_string, storage.table)
+        from azure.identity import DefaultAzureCredential
+
+        return BlobStore.from_endpoint(str(storage.blobs_url), storage.table, DefaultAzureCredential())
 
     @built_once
     def replica(self) -> "Replica":
@@ -162,6 +178,12 @@ class Services:
 
         observers = (self.departures.observe,)
         return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync, observers=observers)
+
+    @built_once
+    def sync_starter(self) -> "SyncStarter":
+        from shared.entra.sync_starter import SyncStarter
+
+        return SyncStarter(self.tenant_sync)
 
     @built_once
     def signing_keys(self) -> "SigningKeyStores":
@@ -280,6 +302,24 @@ class Services:
         from shared.pki.revocation_upkeep import RevocationUpkeep
 
         return RevocationUpkeep(self.ledger, self.replica, self.departures)
+
+    @built_once
+    def crl_reader(self) -> "CrlReader":
+        from shared.pki.crl_contents import CrlReader
+
+        return CrlReader(self.ledger, self.replica, self.departures)
+
+    @built_once
+    def crl_publisher(self) -> "CrlPublisher":
+        from shared.pki.crl_publisher import CrlPublisher
+
+        return CrlPublisher(self.ledger, self.authority, self.crl_reader, self.blobs)
+
+    @built_once
+    def crl_store(self) -> "CrlStore":
+        from shared.pki.crl_store import CrlStore
+
+        return CrlStore(self.ledger, self.blobs)
 
     @built_once
     def sweeper(self) -> "Sweeper":

@@ -57,7 +57,8 @@ def parse_strictly(text: str) -> Any:
         raise MalformedBody("The body is not JSON: a number has too many digits.") from None
     try:
         text.encode("utf-8")
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if "\\" in text:  # only an escape can spell half a pair in UTF-8
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise MalformedBody("The body holds half of a surrogate pair, which is no Unicode character.") from None
     return value
@@ -77,6 +78,8 @@ def _require_json(content_type: str) -> None:
 
 def _limit_depth(text: str) -> None:
     """Cheap and safe: counts brackets, those within strings included, so it can only refuse too early by a little."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return None
     depth = 0
     for character in text:
         if character in "[{":

@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
@@ -17,6 +19,7 @@ import azure.functions as func
 from pydantic import BaseModel, TypeAdapter
 
 from shared.api.body import read_object
+from shared.api.conditional import http_date, is_unchanged
 from shared.api.errors import HttpsRequired, NoSuchId, error_reply
 from shared.api.permissions import Permission
 from shared.api.routes import Route, register_route
@@ -73,11 +76,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A reply that is no JSON: a certificate, a CRL."""
+    """A reply that is no JSON: a certificate, a CRL.
+
+    With `etag` (quotes included) and `last_modified`, conditional requests get a 304 where nothing has changed.
+    """
 
     content: bytes
     media_type: str
     cache_control: str
+    etag: str | None = None
+    last_modified: datetime | None = None
 
 
 Result = BaseModel | Reply | File
@@ -150,7 +158,7 @@ def _serve(
             body=validated(body, read_object(req.get_body(), req.headers.get("content-type", ""))) if body else None,
             query=validated(query, query_parameters(str(req.url))) if query else None,
         )
-        response = _response(handler(call), status, request_id)
+        response = _response(handler(call), call, status)
     except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
         response = error_reply(error, request_id, req.headers.get("accept", ""))
     log.info(
@@ -194,15 +202,25 @@ def is_authenticated(req: func.HttpRequest) -> bool:
     return True
 
 
-def _response(result: Result, status: int, request_id: str) -> func.HttpResponse:
+def _response(result: Result, call: Call[Any, Any], status: int) -> func.HttpResponse:
+    request_id = call.context.request_id
     if isinstance(result, File):
-        headers = {"X-Request-Id": request_id, "Cache-Control": result.cache_control}
-        return func.HttpResponse(result.content, status_code=status, mimetype=result.media_type, headers=headers)
+        return _file_response(result, call, status)
     reply = result if isinstance(result, Reply) else Reply(result, status)
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **reply.headers}
     return func.HttpResponse(
         to_json(reply.content), status_code=reply.status, mimetype="application/json", charset="utf-8", headers=headers
     )
+
+
+def _file_response(file: File, call: Call[Any, Any], status: int) -> func.HttpResponse:
+    headers = {"X-Request-Id": call.context.request_id, "Cache-Control": file.cache_control}
+    if file.etag is not None and file.last_modified is not None:
+        headers |= {"ETag": file.etag, "Last-Modified": http_date(file.last_modified)}
+        known = call.header("if-none-match"), call.header("if-modified-since")
+        if is_unchanged(*known, file.etag, file.last_modified):
+            return func.HttpResponse(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return func.HttpResponse(file.content, status_code=status, mimetype=file.media_type, headers=headers)
 
 
 def to_json(content: BaseModel | Mapping[str, Any]) -> str:

@@ -15,9 +15,10 @@ class Permission(StrEnum):
 
 
 EVERYTHING = frozenset(Permission)
+_BY_NAME = {str(permission): permission for permission in Permission}
 
 
 def permissions_of(names: Iterable[str]) -> frozenset[Permission]:
     """The permissions that these names grant; names that are none are passed over. Names are compared exactly."""
-    granted = frozenset(Permission(name) for name in names if name in Permission.__members__.values())
+    granted = frozenset(_BY_NAME[name] for name in names if name in _BY_NAME)
     return EVERYTHING if Permission.MANAGE in granted else granted

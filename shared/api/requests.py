@@ -13,6 +13,7 @@ from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
 
 if TYPE_CHECKING:
+    from shared.entra.tenant_sync import SyncOrder
     from shared.pki.order import Order
 
 MAX_TOKEN_LENGTH = 200_000
@@ -27,6 +28,17 @@ CertificateType = Literal["client_auth", "email_protection", "code_signing"]
 
 class SyncUser(RequestModel):
     user_principal_name: UserPrincipalName
+
+
+class StartSync(RequestModel):
+    """`full` reads and compares everything, even where the changes alone would do."""
+
+    full: bool = False
+
+    def as_order(self) -> "SyncOrder":
+        from shared.entra.tenant_sync import SyncOrder
+
+        return SyncOrder(full=self.full)
 
 
 class BulkSyncUsers(RequestModel):

@@ -524,6 +524,10 @@ class SyncStatusResource(SyncCounts):
         )
 
 
+class StartedSync(Resource):
+    status_url: str
+
+
 def _progress(status: "SyncStatus") -> SyncProgressResource | None:
     progress = status.progress
     if progress is None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
+from local.entra.faults import slow as slow_graph
 from local.stack import ApiClient, Stack
 
 PROTECTED = [
@@ -28,6 +30,9 @@ PROTECTED = [
     ("GET", "certificates"),
     ("GET", "certificates/1"),
     ("GET", "sync"),
+    ("POST", "sync"),
+    ("POST", "certificates/1/revoke"),
+    ("POST", "certificates/1/release"),
 ]
 
 
@@ -375,6 +380,35 @@ def test_the_timer_copies_the_tenant(stack: Stack) -> None:
     assert run["last_run"]["outcome"] == "completed"
     assert run["in_progress"] is False
     assert stack.api.get("sync").json()["held"] is None
+
+
+def test_a_sync_can_be_asked_for_and_followed(stack: Stack) -> None:
+    name = upn("asked")
+    stack.entra.add_user(name, displayName="Found By Request")
+
+    started = stack.api.post("sync", json={"full": True})
+    deadline = time.monotonic() + 60
+    while stack.api.get("users", params={"search": name}).json()["total"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    assert started.status_code == 202, started.text
+    assert started.headers["Location"] == started.json()["status_url"]
+    assert stack.api.get(started.json()["status_url"]).status_code == 200
+    assert stack.api.get("users", params={"search": name}).json()["total"] == 1
+
+
+def test_a_second_sync_is_refused_while_one_is_under_way(stack: Stack) -> None:
+    deadline = time.monotonic() + 60
+    while stack.api.get("sync").json()["in_progress"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    slow = stack.entra.arm(slow_graph(0.5))
+    try:
+        replies = [stack.api.post("sync", json={"full": True}) for _ in range(3)]
+    finally:
+        stack.entra.disarm(slow)
+
+    assert [reply.status_code for reply in replies] == [202, 409, 409]
+    assert replies[1].json()["code"] == "sync_in_progress"
 
 
 def test_health_tells_the_public_little_and_callers_with_credentials_more(stack: Stack) -> None:

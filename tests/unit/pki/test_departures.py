@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -74,8 +75,8 @@ CEASED = ("revoked", "cessationOfOperation")
 ISSUED = ("issued", None)
 
 
-def outcome(user: User, certificate: Certificate = CERTIFICATE, **policy: object) -> tuple[str, str | None]:
-    after = Departures(DeparturePolicy(**policy)).outcome(certificate, user)  # type: ignore[arg-type]
+def outcome(user: User, certificate: Certificate = CERTIFICATE, **policy: Any) -> tuple[str, str | None]:
+    after = Departures(DeparturePolicy(**policy)).outcome(certificate, user)
     return after.status, after.revocation_reason
 
 
@@ -146,7 +147,7 @@ def test_code_signing_is_not_held_unless_asked_for(user: User) -> None:
     ],
 )
 def test_each_setting_changes_what_it_says(
-    policy: dict[str, object], user: User, expected: tuple[str, str | None]
+    policy: dict[str, Any], user: User, expected: tuple[str, str | None]
 ) -> None:
     assert outcome(user, **policy) == expected
 
