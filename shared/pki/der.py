@@ -1,8 +1,10 @@
 """The few DER encodings (X.690) that certificates need beyond what cryptography's builders make."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 _CONSTRUCTED = 0x20
+_CONTEXT = 0x80
 
 
 def tlv(tag: int, content: bytes) -> bytes:
@@ -29,6 +31,33 @@ def octet_string(content: bytes) -> bytes:
 def bit_string(content: bytes) -> bytes:
     """Whole octets, no unused bits."""
     return tlv(0x03, b"\x00" + content)
+
+
+def integer(value: int) -> bytes:
+    """Not negative."""
+    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def enumerated(value: int) -> bytes:
+    """Of one octet, not negative."""
+    return tlv(0x0A, bytes((value,)))
+
+
+def explicit(number: int, content: bytes) -> bytes:
+    """[number] EXPLICIT, for numbers below 31."""
+    return tlv(_CONTEXT | _CONSTRUCTED | number, content)
+
+
+def generalized_time(moment: datetime) -> bytes:
+    """Whole seconds, UTC, `Z` (RFC 5280 4.1.2.5.2)."""
+    return tlv(0x18, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode())
+
+
+def time(moment: datetime) -> bytes:
+    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 4.1.2.5)."""
+    if moment.astimezone(UTC).year >= 2050:
+        return generalized_time(moment)
+    return tlv(0x17, moment.astimezone(UTC).strftime("%y%m%d%H%M%SZ").encode())
 
 
 def elements(encoded: bytes) -> Iterator[bytes]:

@@ -68,7 +68,11 @@ def raw_subject(tbs: bytes) -> bytes:
     return next(islice(der.elements(tbs), 5, None))
 
 
+def signature_algorithm(key: PublicKey) -> bytes:
+    """The AlgorithmIdentifier of what `shared.pki.keys.sign` makes with the key."""
+    return _ALGORITHMS.get(KeyType.of(key) or KeyType.RSA_2048, _SHA256_WITH_RSA)
+
+
 def assemble(tbs: bytes, issuer_key: PublicKey, signature: bytes) -> bytes:
-    """The DER certificate (RFC 5280 4.1): the signed bytes, the algorithm, the signature."""
-    algorithm = _ALGORITHMS.get(KeyType.of(issuer_key) or KeyType.RSA_2048, _SHA256_WITH_RSA)
-    return der.sequence(tbs, algorithm, der.bit_string(signature))
+    """The DER certificate (RFC 5280 4.1) or CRL (5.1): the signed bytes, the algorithm, the signature."""
+    return der.sequence(tbs, signature_algorithm(issuer_key), der.bit_string(signature))

@@ -114,7 +114,8 @@ def active_certificates(
 def revoked_certificates(connection: sqlite3.Connection, issuer_id: str) -> Iterator[RevokedCertificate]:
     """What is revoked or on hold of an issuer, whomever it is for, by serial number; the expired ones included."""
     rows = connection.execute(
-        "SELECT serial_number, coalesce(revoked_at, updated_at), revocation_reason, not_after, certificate_type"
+        "SELECT serial_number, coalesce(revoked_at, updated_at),"
+        " CASE status WHEN 'held' THEN 'certificateHold' ELSE revocation_reason END, not_after, certificate_type"
         " FROM certificates WHERE issuer_number IN (SELECT number FROM issuers WHERE issuer_id = ?)"
         " AND status IN ('held', 'revoked') ORDER BY serial_number",
         (issuer_id,),
