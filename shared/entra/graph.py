@@ -101,6 +101,10 @@ class GraphClient:
         """The absolute URL of a path below the base; the path must already be percent-encoded."""
         return f"{self._transport.base_url}{relative_url(path, query)}"
 
+    def require_trusted(self, url: str) -> None:
+        """Raises UntrustedLink for a link that does not lead to the configured Graph: to be kept, or to be followed."""
+        self._transport.require_trusted(url)
+
     def get(self, url: str, deadline: Deadline, *, permission: str, eventual: bool = False) -> Json:
         """The JSON object at an absolute URL: one made by `url()`, or a link of an earlier reply, followed as it is.
 

@@ -100,6 +100,12 @@ class GraphCollections:
     def count_groups(self) -> int:
         return self._count("/groups/$count", READ_GROUPS)
 
+    def group_names(self, group_ids: Sequence[str]) -> list[Group]:
+        """These groups, where they exist."""
+        urls = [relative_url(f"/groups/{group_id}", {"$select": "id,displayName"}) for group_id in group_ids]
+        replies = batch(self._graph, urls, Deadline.after(STEP_TIME), permission=READ_GROUPS)
+        return [group_of(reply.json(READ_GROUPS)) for reply in replies if reply.status != 404]
+
     def members(self, group_ids: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
         """The direct members, users and groups, of each of these groups; None if the group does not exist.
 
@@ -114,7 +120,11 @@ class GraphCollections:
     def _fetch(self, url: str, permission: str, eventual: bool) -> Page:
         asked_at = self._clock()
         page = self._graph.get(url, Deadline.after(STEP_TIME), permission=permission, eventual=eventual)
-        return Page(values(page), next_link(page), delta_link(page), asked_at)
+        following, changes = next_link(page), delta_link(page)
+        for link in (following, changes):
+            if link is not None:
+                self._graph.require_trusted(link)
+        return Page(values(page), following, changes, asked_at)
 
     def _latest(self, path: str, select: str, permission: str) -> str:
         url = self._graph.url(path, {"$select": select, "$deltatoken": "latest"})

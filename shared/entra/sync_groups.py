@@ -1,6 +1,6 @@
 """The tenant sync's steps with groups: snapshot, changes, and telling the users' records of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.directory.records.user import Group
 from shared.entra.graph_collections import GroupEdit, group_edits, groups_in
@@ -113,7 +113,11 @@ class GroupSteps:
         graph = work.graph.graph
         self._news([])
         live = {graph.nodes.object_id(group) for group in graph.groups}
-        work.writer.forget_groups([group_id for group_id in self._stored or () if group_id not in live])
+        gone = [group_id for group_id in self._stored or () if group_id not in live]
+        if gone and not live and not work.accept_removals:
+            work.round.enter(Phase.GROUPS)
+            raise ListingNotCredible(f"Entra lists no groups, but {len(gone)} were there.")
+        work.writer.forget_groups(gone)
         self._stored = None
         work.graph.settle()
         work.round.enter(Phase.USERS)
@@ -134,14 +138,18 @@ class GroupSteps:
         strange = [group_id for group_id, node in nodes.items() if node is None or not graph.is_live(node)]
         changes += self._appeared(strange)
         work.graph.apply(changes)
-        names = {edit.object_id: edit.name for edit in edits if edit.name}
-        named = [Group(object_id=group_id, display_name=names[group_id]) for group_id in alive if group_id in names]
-        news = work.names.news(named)
+        news = work.names.news(self._named(final))
         work.writer.names(news)
         work.names.remember(name.group for name in news)
         gone = [group_id for group_id, edit in final.items() if edit.removed]
         work.writer.forget_groups(gone)
         work.names.forget(gone)
+
+    def _named(self, edits: Mapping[str, GroupEdit]) -> list[Group]:
+        """The groups that are there, with their names; every group has one, so one left out is asked for."""
+        named = [Group(object_id=each.object_id, display_name=each.name) for each in edits.values() if each.name]
+        nameless = [each.object_id for each in edits.values() if not each.removed and not each.name]
+        return named + self._work.collections.group_names(nameless)
 
     def _appeared(self, group_ids: Sequence[str]) -> list[GroupChange]:
         """New and restored groups: a restored one may have come back with edges that nobody reports."""

@@ -101,8 +101,9 @@ class UserSteps:
             current.begin_listing()
             return
         absent = self._absent()
-        vanished = not seen or len(absent) > max(seen, FEW)
-        if missing > max(TOLERANCE, TOLERANCE_SHARE * seen) or (absent and vanished and not work.accept_removals):
+        nobody = not seen and not work.policy.group_ids  # no tenant is without users
+        vanished = len(absent) > max(seen, FEW) or (absent and not seen)
+        if missing > max(TOLERANCE, TOLERANCE_SHARE * seen) or nobody or (vanished and not work.accept_removals):
             current.enter(Phase.USERS)
             raise ListingNotCredible(
                 f"Entra lists {seen} users, counts {max(0, missing)} more, and leaves out {len(absent)} known ones."

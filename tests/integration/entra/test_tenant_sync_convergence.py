@@ -1,0 +1,111 @@
+"""Whatever happens to the directory, and whatever Graph does meanwhile: in the end the ledger says the same.
+
+Longer: TENANT_SYNC_STORIES=300 pytest tests/integration/entra/test_tenant_sync_convergence.py
+"""
+
+import os
+import uuid
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.entra import faults
+from local.entra.control import EntraEmulator, new_user
+from local.entra.faults import Fault, Point
+from shared.context import Context
+from shared.directory.ledger import Ledger
+from shared.directory.records.user import User
+from shared.directory.state import StateStore
+from shared.directory.tables import TableStore
+from shared.entra.graph import GraphClient
+from shared.entra.sync_report import Outcome
+from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.entra.user_sync import UserSync
+from tests.integration.entra.conftest import QUICK, Policy, credentials_of
+from tests.support.in_step import differences
+from tests.support.tenant_story import Event, TenantStory
+
+STORIES = int(os.environ.get("TENANT_SYNC_STORIES", "12"))
+KINDS = [
+    "add_user",
+    "add_group",
+    "change",
+    "clear",
+    "rename",
+    "swap",
+    "disable",
+    "delete_user",
+    "restore_user",
+    "purge_user",
+    "join",
+    "nest",
+    "part",
+    "rename_group",
+    "delete_group",
+    "restore_group",
+    "purge_group",
+]
+FAULTS: list[Callable[[], Fault]] = [
+    lambda: faults.throttled("0.01", times=2),
+    lambda: faults.throttled(None, inside_batch=True, times=3),
+    lambda: faults.failing(503, times=2),
+    lambda: faults.dropped(times=2),
+    lambda: faults.replayed_page(),
+    lambda: faults.duplicated_objects(times=2),
+    lambda: faults.duplicated_objects(path=r"(users|groups)\?"),
+    lambda: faults.removed_strangers(),
+    lambda: faults.gone(),
+    lambda: faults.sync_state_not_found(),
+    lambda: faults.expired_page_token(),
+    lambda: faults.empty(path=r"/users\?"),
+    lambda: faults.empty(path=r"/users", times=3),
+    lambda: faults.no_next_link(),
+    lambda: faults.missing_properties("mail", "jobTitle", path="users"),
+    lambda: faults.missing_properties("userPrincipalName", "displayName", path="(users|groups)", times=2),
+    lambda: faults.missing_properties("accountEnabled", at=Point.BATCH, times=2),
+    lambda: faults.foreign_link("https://127.0.0.1:9"),
+    lambda: faults.failing(400, "Request_BadRequest", path="delta"),
+    lambda: faults.body("<html>", path="users"),
+]
+EVENTS = st.builds(Event, st.sampled_from(KINDS), st.integers(0, 999), st.integers(0, 999))
+STEPS = st.one_of(
+    st.lists(EVENTS, min_size=1, max_size=6),
+    st.lists(st.sampled_from(range(len(FAULTS))), min_size=1, max_size=3),
+    st.sampled_from(["run", "run", "full", "one"]),
+)
+
+
+@settings(max_examples=STORIES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(story=st.lists(STEPS, min_size=3, max_size=12), reported=st.booleans())
+def test_every_story_ends_in_step(
+    trusted_entra: EntraEmulator, tables: TableStore, context: Context, story: list[object], reported: bool
+) -> None:
+    tenant = trusted_entra.new_tenant(str(uuid.uuid4()), restore_reports_members=reported)
+    tenant.add_users([new_user(f"user{number}@contoso.example") for number in range(8)])
+    happening = TenantStory(tenant)
+    assert happening.kinds == KINDS
+    ledger = Ledger(tables, tenant.id)
+    graph = GraphClient(tenant.graph_url, credentials_of(tenant).graph_token, retry_policy=QUICK)
+    sync = TenantSync(ledger, StateStore(tables, tenant.id), graph, Policy())
+    ids: dict[str | None, int] = {}
+
+    for step in story:
+        match step:
+            case "run" | "full":
+                sync.run(context, SyncOrder(full=step == "full"))
+            case "one":
+                names = [user.user_principal_name for user in tenant.snapshot().users.values()][:3]
+                UserSync(ledger, graph).sync_many(names, context)
+            case list():
+                for each in step:
+                    happening.happen(each) if isinstance(each, Event) else tenant.arm(FAULTS[each]())
+        now = {user.object_id: user.id for user in ledger.scan(User)}
+        assert ids.items() <= now.items(), "a local id changed"
+        ids = now
+
+    tenant.disarm()
+    outcomes = [sync.run(context, SyncOrder(accept_removals=True)).outcome for _ in range(2)]
+    assert outcomes[-1] is Outcome.COMPLETED
+    assert differences(tenant.snapshot(), ledger) == []
+    trusted_entra.forget_tenant(tenant)
