@@ -38,8 +38,8 @@ from shared.pki.order import Issued, Order
 from shared.pki.policy import IssuancePolicy
 from shared.pki.profiles import PROFILES, Profile
 from shared.pki.reservation import SIGNING_TIME, confirm, reserve, resume
-from shared.pki.tbs import Draft, assemble
-from shared.pki.user_certificate import UserCertificate, Validity, validity
+from shared.pki.tbs import Draft, Validity, assemble
+from shared.pki.user_certificate import UserCertificate, validity
 from shared.pki.user_ids import serial_number_text
 
 SERIAL_NUMBER_BITS = 159

@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from shared.pki.errors import CeremonyRefused
 from shared.pki.keys import KeyType, PrivateKey, PublicKey, signature_hash
 from shared.pki.names import clean, subject
-from shared.pki.tbs import Draft, draft, raw_subject
+from shared.pki.tbs import Draft, Validity, draft, encoded_extension, raw_subject
 from shared.pki.user_certificate import BACKDATING
 
 DEFAULT_LIFE = timedelta(days=7305)
@@ -63,17 +63,15 @@ def _extensions(key: PublicKey) -> tuple[tuple[x509.ExtensionType, bool], ...]:
 def self_signed_draft(plan: IssuerPlan, key: PublicKey, serial_number: int, now: datetime) -> Draft:
     """A root's own certificate before its signature."""
     not_before = (now - BACKDATING).replace(microsecond=0)
-    builder = x509.CertificateBuilder(
-        issuer_name=plan.name,
-        subject_name=plan.name,
-        public_key=key,
+    return draft(
         serial_number=serial_number,
-        not_valid_before=not_before,
-        not_valid_after=not_before + plan.life - timedelta(seconds=1),
+        issuer=plan.name.public_bytes(),
+        validity=Validity(not_before, not_before + plan.life - timedelta(seconds=1)),
+        subject=plan.name,
+        public_key=key,
+        extensions=[encoded_extension(extension, critical=critical) for extension, critical in _extensions(key)],
+        issuer_key=key,
     )
-    for extension, critical in _extensions(key):
-        builder = builder.add_extension(extension, critical)
-    return draft(builder, key)
 
 
 def signing_request(plan: IssuerPlan, key: PrivateKey) -> x509.CertificateSigningRequest:

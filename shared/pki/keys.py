@@ -1,7 +1,8 @@
 """Key types, and what follows from one: the signature algorithm, the key identifier, how to make a fresh key."""
 
 import hashlib
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
+from functools import cache
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -34,11 +35,27 @@ class KeyType(StrEnum):
     @classmethod
     def of(cls, key: object) -> "KeyType | None":
         """The type of a private or public key; None for one that the CA does not work with."""
-        if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
-            return _RSA_TYPES.get(key.key_size)
-        if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
-            return _CURVE_TYPES.get(key.curve.name)
+        family = _family(type(key))  # type: ignore[arg-type]  # every class is hashable
+        if family is _Family.RSA:
+            return _RSA_TYPES.get(key.key_size)  # type: ignore[attr-defined]  # an RSA key
+        if family is _Family.EC:
+            return _CURVE_TYPES.get(key.curve.name)  # type: ignore[attr-defined]  # an EC key
         return None
+
+
+class _Family(Enum):
+    RSA = auto()
+    EC = auto()
+
+
+@cache
+def _family(kind: type) -> _Family | None:
+    """Asked several times for each signature; an isinstance of cryptography's abstract classes takes a microsecond."""
+    if issubclass(kind, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        return _Family.RSA
+    if issubclass(kind, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        return _Family.EC
+    return None
 
 
 _RSA_TYPES = {2048: KeyType.RSA_2048, 3072: KeyType.RSA_3072, 4096: KeyType.RSA_4096}

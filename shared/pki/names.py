@@ -27,6 +27,8 @@ class UnusableAddress(ValueError):
 
 def clean(text: str) -> str:
     """The text in NFC, in one line, without control characters, direction overrides and unpaired surrogates."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = "".join(
         " " if character.isspace() else character
         for character in unicodedata.normalize("NFC", text)

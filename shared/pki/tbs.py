@@ -1,21 +1,24 @@
 """The part of a certificate that is signed, had before anything is signed.
 
-A builder is run against a key that keeps the bytes instead of signing them. What is reserved, signed and verified
-later are exactly these bytes.
+Names, keys and extensions are encoded by cryptography; here they are put together (RFC 5280 4.1). What is reserved,
+signed and verified later are exactly these bytes.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
+from functools import cache, cached_property
 from itertools import islice
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import utils
 
 from shared.pki import der
-from shared.pki.keys import KeyType, PublicKey, signature_hash
-from shared.pki.signing.remote_key import remote_private_key
+from shared.pki.keys import KeyType, PublicKey, spki_der
+
+_VERSION_3 = der.explicit(0, der.integer(2))
+_TRUE = der.tlv(0x01, b"\xff")
+_PLACEHOLDER = bytes(8)
 
 # AlgorithmIdentifiers. RFC 4055 5: RSA with NULL parameters; RFC 5758 3.2: ECDSA without parameters.
 _SHA256_WITH_RSA = bytes.fromhex("300d06092a864886f70d01010b0500")
@@ -29,33 +32,65 @@ _ALGORITHMS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Both ends included (RFC 5280 4.1.2.5), whole seconds, UTC."""
+
+    not_before: datetime
+    not_after: datetime
+
+
 @dataclass(frozen=True)
 class Draft:
-    """A certificate before its signature: the exact bytes to sign, and the same under a placeholder for linting."""
+    """The exact bytes to sign. `issuer_key`: whose signature they are for."""
 
     tbs: bytes
-    certificate: x509.Certificate
+    issuer_key: PublicKey
 
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.tbs).hexdigest()
 
+    @cached_property
+    def certificate(self) -> x509.Certificate:
+        """The bytes as others will read them, under a signature that is none. Raises ValueError if they cannot."""
+        return x509.load_der_x509_certificate(assemble(self.tbs, self.issuer_key, _PLACEHOLDER))
 
-def draft(builder: x509.CertificateBuilder, issuer_key: PublicKey) -> Draft:
-    """What the builder would have the issuer's key sign."""
 
-    recorded = b""
+def draft(
+    *,
+    serial_number: int,
+    issuer: bytes,
+    validity: Validity,
+    subject: x509.Name,
+    public_key: PublicKey,
+    extensions: Iterable[bytes],
+    issuer_key: PublicKey,
+) -> Draft:
+    """A TBSCertificate of version 3. `issuer`: the name as its own certificate encodes it; `extensions`: DER."""
+    tbs = der.sequence(
+        _VERSION_3,
+        der.integer(serial_number),
+        signature_algorithm(issuer_key),
+        issuer,
+        der.sequence(der.time(validity.not_before), der.time(validity.not_after)),
+        subject.public_bytes(),
+        spki_der(public_key),
+        der.explicit(3, der.sequence(*extensions)),
+    )
+    return Draft(tbs, issuer_key)
 
-    def placeholder(data: bytes, _algorithm: hashes.HashAlgorithm) -> bytes:
-        nonlocal recorded
-        recorded = data
-        key_type = KeyType.of(issuer_key)
-        if key_type is not None and not key_type.is_rsa:
-            return utils.encode_dss_signature(1, 1)
-        return bytes(issuer_key.key_size // 8)
 
-    certificate = builder.sign(remote_private_key(issuer_key, placeholder), signature_hash(issuer_key))
-    return Draft(recorded, certificate)
+def encoded_extension(value: x509.ExtensionType, *, critical: bool = False) -> bytes:
+    """An Extension (RFC 5280 4.1), DER: FALSE, the default, is not written."""
+    return der.sequence(
+        _object_identifier(value.oid), _TRUE if critical else b"", der.octet_string(value.public_bytes())
+    )
+
+
+@cache
+def _object_identifier(oid: x509.ObjectIdentifier) -> bytes:
+    return der.object_identifier(oid.dotted_string)
 
 
 def raw_issuer(tbs: bytes) -> bytes:

@@ -14,21 +14,11 @@ from shared.pki.issuer_material import IssuerMaterial
 from shared.pki.keys import PublicKey
 from shared.pki.policy import IssuancePolicy
 from shared.pki.profiles import Profile, security_identifier_extension
-from shared.pki.tbs import Draft, draft
+from shared.pki.tbs import Draft, Validity, draft, encoded_extension
 from shared.pki.urls import ca_certificate_url, crl_url, ocsp_url
-
-Extension = x509.Extension[x509.ExtensionType]
 
 BACKDATING = timedelta(minutes=10)
 """Clients' clocks run late; a certificate used at once must not be from their future."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """Both ends included (RFC 5280 4.1.2.5), whole seconds, UTC."""
-
-    not_before: datetime
-    not_after: datetime
 
 
 def validity(now: datetime, days: int, issuer: IssuerMaterial) -> Validity:
@@ -56,7 +46,23 @@ class UserCertificate:
     security_identifier: str | None
 
     def draft(self, policy: IssuancePolicy) -> Draft:
-        return draft(self._builder(policy), self.issuer.public_key)
+        """The bytes to sign, not linted yet."""
+        subject = self.profile.subject(self.holder)
+        return draft(
+            serial_number=self.serial_number,
+            issuer=self.issuer.record.subject_der,
+            validity=self.validity,
+            subject=subject,
+            public_key=self.public_key,
+            extensions=(
+                *_of_profile(self.profile, isinstance(self.public_key, rsa.RSAPublicKey)),
+                encoded_extension(self._alternative_names(), critical=not list(subject)),  # RFC 5280 4.2.1.6
+                encoded_extension(x509.SubjectKeyIdentifier.from_public_key(self.public_key)),
+                *_of_issuer(self.issuer.key_identifier.digest, self.issuer.id, policy.policy_oids, policy.public_url),
+                *self._security_identifier(),
+            ),
+            issuer_key=self.issuer.public_key,
+        )
 
     @property
     def certified_principal_name(self) -> str | None:
@@ -66,55 +72,33 @@ class UserCertificate:
     def certified_mail(self) -> str | None:
         return self.holder.mail if self.profile.names_mail else None
 
-    def _builder(self, policy: IssuancePolicy) -> x509.CertificateBuilder:
-        subject = self.profile.subject(self.holder)
-        return x509.CertificateBuilder(
-            issuer_name=self.issuer.name,
-            subject_name=subject,
-            public_key=self.public_key,
-            serial_number=self.serial_number,
-            not_valid_before=self.validity.not_before,
-            not_valid_after=self.validity.not_after,
-            extensions=[
-                *_of_profile(self.profile, isinstance(self.public_key, rsa.RSAPublicKey)),
-                _extension(self._alternative_names(), critical=not list(subject)),  # RFC 5280 4.2.1.6
-                _extension(x509.SubjectKeyIdentifier.from_public_key(self.public_key)),
-                *_of_issuer(self.issuer.key_identifier.digest, self.issuer.id, policy.policy_oids, policy.public_url),
-                *self._security_identifier(),
-            ],
-        )
-
     def _alternative_names(self) -> x509.SubjectAlternativeName:
         given = (give(self.holder) for give in self.profile.alternative_names)
         return x509.SubjectAlternativeName([name for name in given if name is not None])
 
-    def _security_identifier(self) -> list[Extension]:
+    def _security_identifier(self) -> tuple[bytes, ...]:
         sid = self.security_identifier
-        return [] if sid is None else [_extension(security_identifier_extension(sid))]
-
-
-def _extension(value: x509.ExtensionType, *, critical: bool = False) -> Extension:
-    return x509.Extension(value.oid, critical, value)
+        return () if sid is None else (encoded_extension(security_identifier_extension(sid)),)
 
 
 @lru_cache
-def _of_profile(profile: Profile, is_rsa: bool) -> tuple[Extension, ...]:
+def _of_profile(profile: Profile, is_rsa: bool) -> tuple[bytes, ...]:
     usage = profile.rsa_key_usage if is_rsa else profile.ec_key_usage
     return (
-        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
-        _extension(usage.extension(), critical=True),
-        _extension(x509.ExtendedKeyUsage([profile.extended_key_usage])),
+        encoded_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+        encoded_extension(usage.extension(), critical=True),
+        encoded_extension(x509.ExtendedKeyUsage([profile.extended_key_usage])),
     )
 
 
 @lru_cache
 def _of_issuer(
     key_identifier: bytes, issuer_id: str, policy_oids: tuple[str, ...], public_url: str | None
-) -> tuple[Extension, ...]:
+) -> tuple[bytes, ...]:
     issuer_key = x509.AuthorityKeyIdentifier(key_identifier, None, None)  # a copy of the bytes in its certificate
     policies = [x509.PolicyInformation(ObjectIdentifier(oid), None) for oid in policy_oids]
     named = [x509.CertificatePolicies(policies)] if policies else []
-    return tuple(map(_extension, (issuer_key, *named, *_locations(public_url, issuer_id))))
+    return tuple(map(encoded_extension, (issuer_key, *named, *_locations(public_url, issuer_id))))
 
 
 def _locations(public_url: str | None, issuer_id: str) -> list[x509.ExtensionType]:

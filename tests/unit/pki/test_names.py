@@ -4,6 +4,7 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
+from pyasn1.codec.der import decoder
 
 from shared.pki import der
 from shared.pki.names import (
@@ -105,6 +106,16 @@ def test_an_element_is_as_long_as_it_says(content: bytes) -> None:
 
     assert der.element_length(encoded + b"more") == len(encoded)
     assert list(der.elements(der.sequence(encoded, encoded))) == [encoded, encoded]
+
+
+@given(st.tuples(st.integers(0, 2), st.integers(0, 39)), st.lists(st.integers(0, 2**64), min_size=1, max_size=10))
+def test_an_object_identifier_is_read_back(arcs: tuple[int, int], others: list[int]) -> None:
+    dotted = ".".join(map(str, (*arcs, *others)))
+
+    extension = der.sequence(der.object_identifier(dotted), der.octet_string(b""))
+
+    found, rest = decoder.decode(extension)
+    assert (str(found[0]), rest) == (dotted, b"")
 
 
 @given(st.binary(max_size=40))
