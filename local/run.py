@@ -109,6 +109,7 @@ def describe(stack: Stack, console: Console) -> None:
     person = next(user for user in stack.entra.snapshot().users.values() if user.state == "active")
     entra_token = stack.folder / "entra-token"
     entra_token.write_text(stack.entra.mint_token(user=person.id, roles=[ABILITY]))
+    found = stack.api.get("users", params={"search": person.user_principal_name}).json()["data"]
     base = f"{stack.url}{API}"
     curl = "curl -sS --fail-with-body"
     bearer = f"-H 'Authorization: Bearer {stack.token}'"
@@ -118,7 +119,7 @@ def describe(stack: Stack, console: Console) -> None:
         f"{curl} {bearer} '{base}/users?search=garcia&per_page=5'",
         f"{curl} {bearer} {base}/statistics",
         f'{post} -d \'{{"user_principal_name": "{person.user_principal_name}"}}\' {base}/sync-user',
-        f"{post} -d '{{\"user_id\": 1}}' {base}/provision-certificate",
+        f"{post} -d '{{\"user_id\": {found[0]['id']}}}' {base}/provision-certificate",
         f'{post} -d "{{\\"token\\": \\"$(cat {entra_token})\\"}}" {base}/validate-token',
         f"curl -sS --fail-with-body -X POST {stack.url}/admin/functions/sync_tenant",
     )

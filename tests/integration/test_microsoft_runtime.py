@@ -2,11 +2,17 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
+from cryptography.x509.ocsp import OCSPRequestBuilder
 
 from local.entra.directory_control import DirectoryObject
 from local.stack import ABILITY, Stack, clean_environment
@@ -14,16 +20,19 @@ from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
-TIMERS = frozenset({"sweep_certificates", "sync_tenant"})
+TIMERS = frozenset({"publish_crls", "settle_revocations", "sweep_certificates", "sync_tenant"})
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request that a function answers with `status`; braces in path and body stand for the fixture's facts."""
+    """A request that a function answers with `status`; braces in path and body stand for the fixture's facts.
+
+    A mapping as body is sent as JSON, a string names the fact whose bytes are sent.
+    """
 
     method: str
     path: str
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | str | None = None
     status: int = 200
     content_type: str = "application/json"
 
@@ -42,9 +51,18 @@ CASES: Mapping[str, Case] = {
     "show_user": Case("GET", f"{ENTRA}/users/{{user_id}}"),
     "list_certificates": Case("GET", f"{ENTRA}/certificates"),
     "show_certificate": Case("GET", f"{ENTRA}/certificates/{{certificate_id}}"),
+    "revoke_certificate": Case(
+        "POST", f"{ENTRA}/certificates/{{revocable_id}}/revoke", {"reason": "keyCompromise", "comment": "lost"}
+    ),
+    "release_certificate": Case("POST", f"{ENTRA}/certificates/{{held_id}}/release"),
+    "start_sync": Case("POST", f"{ENTRA}/sync", {}, 202),
     "pki_ca_crt": Case("GET", f"{PKI}/ca.crt", content_type="application/pkix-cert"),
     "pki_ca_pem": Case("GET", f"{PKI}/ca.pem", content_type="application/x-pem-file"),
     "pki_chain_pem": Case("GET", f"{PKI}/chain.pem", content_type="application/x-pem-file"),
+    "pki_crl": Case("GET", f"{PKI}/crl", content_type="application/pkix-crl"),
+    "pki_crl_pem": Case("GET", f"{PKI}/crl.pem", content_type="application/x-pem-file"),
+    "pki_ocsp_get": Case("GET", f"{PKI}/ocsp/{{ocsp_path}}", content_type="application/ocsp-response"),
+    "pki_ocsp_post": Case("POST", f"{PKI}/ocsp", "ocsp_request", content_type="application/ocsp-response"),
     "zz_unmatched": Case("GET", "/api/nowhere", status=404),
 }
 
@@ -60,9 +78,16 @@ class World:
 
     def ask(self, case: Case, *, token: str | None = None) -> WorkerReply:
         bearer = {"Authorization": f"Bearer {self.stack.token if token is None else token}"}
-        body = json.dumps(self._filled(case.body)).encode() if case.body is not None else b""
-        headers = bearer | ({"Content-Type": "application/json"} if body else {})
+        body, headers = b"", bearer
+        if isinstance(case.body, str):
+            body, headers = self.facts[case.body], bearer | {"Content-Type": "application/ocsp-request"}
+        elif case.body is not None:
+            body, headers = json.dumps(self._filled(case.body)).encode(), bearer | {"Content-Type": "application/json"}
         return self.worker.request(case.method, self._filled(case.path), headers=headers, body=body)
+
+    def provision(self) -> dict[str, Any]:
+        certificate: dict[str, Any] = self.ask(CASES["provision_certificate"]).json()["certificate"]
+        return certificate
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -71,6 +96,14 @@ class World:
             return [self._filled(item) for item in value]
         whole = value.removeprefix("{").removesuffix("}")
         return self.facts[whole] if whole in self.facts and value == f"{{{whole}}}" else value.format(**self.facts)
+
+
+def ocsp_facts(certificate: Mapping[str, Any]) -> dict[str, Any]:
+    """An OCSP request for the certificate, as bytes and as a path segment (RFC 6960, appendix A.1)."""
+    leaf = load_pem_x509_certificate(certificate["pem"].encode())
+    issuer = load_pem_x509_certificates(certificate["chain_pem"].encode())[0]
+    request = OCSPRequestBuilder().add_certificate(leaf, issuer, SHA256()).build().public_bytes(Encoding.DER)
+    return {"ocsp_request": request, "ocsp_path": quote(base64.b64encode(request), safe="")}
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +116,13 @@ def world(stack: Stack) -> Iterator[World]:
     with MicrosoftWorker(stack.environment) as worker:
         world = World(worker, stack, ada, facts)
         facts["user_id"] = world.ask(CASES["sync_user"]).json()["user"]["id"]
-        certificate = world.ask(CASES["provision_certificate"]).json()["certificate"]
-        facts |= {"certificate_id": certificate["id"], "issuer_id": certificate["issuer_id"]}
+        kept, revocable, held = (world.provision() for _ in range(3))
+        facts |= {"certificate_id": kept["id"], "issuer_id": kept["issuer_id"]}
+        facts |= ocsp_facts(kept)
+        facts |= {"revocable_id": revocable["id"], "held_id": held["id"]}
+        hold = Case("POST", f"{ENTRA}/certificates/{{held_id}}/revoke", {"reason": "certificateHold"})
+        assert world.ask(hold).status == 200
+        worker.fire_timer("publish_crls")
         yield world
 
 
@@ -112,10 +150,13 @@ def test_timers_run_without_an_error(world: World, name: str) -> None:
 
 def test_the_timer_brings_the_tenant_in(world: World) -> None:
     world.stack.entra.add_user("grace@contoso.example", displayName="Grace Hopper")
-    world.worker.fire_timer("sync_tenant")
+    deadline = time.monotonic() + 30
+    found: list[dict[str, Any]] = []
+    while not found and time.monotonic() < deadline:  # a sync that another test started may still be under way
+        world.worker.fire_timer("sync_tenant")
+        found = world.ask(Case("GET", f"{ENTRA}/users?search=grace")).json()["data"]
 
-    found = world.ask(Case("GET", f"{ENTRA}/users?search=grace")).json()
-    assert [user["name"] for user in found["data"]] == ["Grace Hopper"]
+    assert [user["name"] for user in found] == ["Grace Hopper"]
 
 
 def test_an_entra_token_opens_the_api_and_none_does_not(world: World) -> None:

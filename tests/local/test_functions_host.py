@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -261,7 +262,7 @@ def test_a_timer_that_fails_says_so_to_who_waited(host: HostProcess, session: re
     reply = session.post(f"{host.url}/admin/functions/failing", headers={"Prefer": "wait=10"})
 
     assert (reply.status_code, reply.content) == (500, b"")
-    assert "the timer's own failure" in host.process.tail
+    host.process.wait_for(lambda line: True if "the timer's own failure" in line else None, timedelta(seconds=10))
 
 
 @pytest.mark.parametrize(("method", "name"), [("POST", "nowhere"), ("POST", "text"), ("GET", "leap")])

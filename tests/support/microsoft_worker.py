@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import azure_functions_runtime as runtime  # type: ignore[import-untyped]
 from google.protobuf import json_format
 
-from local.functions_host.routes import RouteTemplate
+from local.functions_host.routes import RouteTemplate, decode_path
 from local.processes import REPOSITORY, ChildProcess
 from tests.support.worker_protocol import protocol
 
@@ -81,7 +81,7 @@ class MicrosoftWorker:
         """Sends an HTTP request to the first function, in the order of names, whose route takes it."""
         url = urlsplit(path)
         for _, function in sorted(self.functions.items()):
-            parameters = function.takes(method, url.path.removeprefix(ROUTE_PREFIX))
+            parameters = function.takes(method, decode_path(url.path).removeprefix(ROUTE_PREFIX))
             if parameters is not None:
                 break
         else:
