@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from shared.pki.crl_store import CrlStore
     from shared.pki.departures import Departures
     from shared.pki.issuance import Issuance
+    from shared.pki.ocsp import OcspResponder
     from shared.pki.policy import IssuancePolicy
     from shared.pki.revocation import Revocation
     from shared.pki.revocation_upkeep import RevocationUpkeep
@@ -320,6 +321,16 @@ class Services:
         from shared.pki.crl_store import CrlStore
 
         return CrlStore(self.ledger, self.blobs)
+
+    @built_once
+    def ocsp_responder(self) -> "OcspResponder":
+        from shared.pki.ocsp import OcspResponder
+        from shared.pki.ocsp_certificate import OcspCertification
+        from shared.pki.ocsp_signers import OcspSigners
+        from shared.pki.ocsp_statuses import OcspStatuses
+
+        signers = OcspSigners(OcspCertification(self.ledger, self.authority))
+        return OcspResponder(self.authority, OcspStatuses(self.ledger, self.replica, self.crl_reader), signers)
 
     @built_once
     def sweeper(self) -> "Sweeper":

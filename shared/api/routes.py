@@ -30,8 +30,15 @@ class Route:
     def matches(self, path: str) -> bool:
         """True where `path` (without the prefix and slashes around) is of this route's template."""
         literal_or_parameter = re.split(r"(\{[^}]+\})", self.template)
-        pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in literal_or_parameter)
+        pattern = "".join(map(_pattern, literal_or_parameter))
         return re.fullmatch(pattern, path, re.IGNORECASE) is not None
+
+
+def _pattern(part: str) -> str:
+    """Of a literal, of a `{parameter}`, or of a `{*parameter}` that takes slashes too."""
+    if not part.startswith("{"):
+        return re.escape(part)
+    return ".+" if part.startswith("{*") else "[^/]+"
 
 
 _routes: dict[str, Route] = {}

@@ -1,0 +1,18 @@
+"""GET /api/v1/pki/{issuer}/ocsp/{request}: OCSP that caches can keep (RFC 6960 appendix A.1). Public, over http too."""
+
+import azure.functions as func
+
+from shared.api.endpoint import Call, File, endpoint
+from shared.api.ocsp_path import request_in
+from shared.api.routes import PKI
+from shared.services import services
+
+bp = func.Blueprint()
+
+
+@endpoint(bp, "GET", f"{PKI}/{{issuer}}/ocsp/{{*request}}", permission=None)
+def pki_ocsp_get(call: Call[None, None]) -> File:
+    """The status of up to 16 certificates: an OCSP request in the path, base64 and URL-encoded."""
+    reply = services().ocsp_responder.answer(call.path("issuer"), request_in(call.url))
+    etag = reply.etag if reply.this_update else None
+    return File(reply.content, "application/ocsp-response", reply.cache_control, etag, reply.this_update)
