@@ -78,7 +78,7 @@ def commits(tables: TableStore, seconds: float) -> list[Line]:
     each = together * seconds / (ledger.head().seq - before)
     return [
         Line("bare transactions of three rows", rate(bare, seconds)),
-        Line("ledger, one thread", alone, "reads the row, too"),
+        Line("ledger, one thread", alone, "always the same row"),
         Line(f"ledger, {THREADS} threads", together, f"{each:.1f} requests share a transaction"),
     ]
 

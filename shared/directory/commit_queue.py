@@ -54,7 +54,7 @@ class Pending:
     request: Request[Any]
     deadline: Deadline
     wanted: set[str] = field(default_factory=set)
-    """Row keys to read before deciding: hints, and what the last attempt read or wrote."""
+    """Row keys to read before deciding: hints, and what an earlier attempt read or tried to write."""
     result: Committed[Any] | None = None
     error: BaseException | None = None
     alone: bool = False

@@ -18,6 +18,7 @@ from shared.directory.log import LogRow, decode_log_row, log_key
 from shared.directory.pace import Pace
 from shared.directory.partition import Partition
 from shared.directory.plan import MAX_ROWS, Plan
+from shared.directory.records.base import Row
 from shared.directory.tables import backoff
 from shared.directory.transaction import Snapshot
 from shared.directory.turns import Turns
@@ -51,6 +52,8 @@ class Committer:
         self._cached: StoredHead | None = None
         """The head after our own last commit. It may be stale: then its ETag is, and the commit that asserts it fails.
         Rows are always read after it was current, so the argument in `Snapshot` holds for a cached head as well."""
+        self._known_rows: tuple[str | None, dict[str, Row | None]] = (None, {})
+        """The ETag of the head under which they stand so, and the rows that our own last commit read and wrote."""
 
     def commit_some(self, open_requests: Callable[[], Sequence[Pending]]) -> None:
         """One transaction with as many of the open requests, in order, as fit; settles at least the first of them."""
@@ -79,8 +82,11 @@ class Committer:
 
     def _decide(self, stored: StoredHead, requests: Sequence[Pending], deadline: Deadline) -> Plan:
         candidates = requests[:1] if requests[0].alone else requests[:MAX_ROWS]
-        snapshot = Snapshot(self._partition, stored.head.next_ids, deadline)
-        snapshot.load(sorted(set[str]().union(*(pending.wanted for pending in candidates))))
+        wanted = set[str]().union(*(pending.wanted for pending in candidates))
+        etag, rows = self._known_rows
+        known = {key: rows[key] for key in wanted & rows.keys()} if stored.etag == etag else {}
+        snapshot = Snapshot(self._partition, stored.head.next_ids, deadline, known)
+        snapshot.load(sorted(wanted))
         plan = Plan(stored, snapshot, max(self._clock(), stored.head.time), self._partition.name)
         for pending in candidates:
             if not plan.add(pending):
@@ -121,7 +127,12 @@ class Committer:
             for pending in pendings:
                 pending.land()
         if applied:
+            if self._cached and self._cached.head.seq == log.seq:
+                self._known_rows = (self._cached.etag, plan.rows_after())
             _answer(plan, plan.stored.after(log))
+        else:
+            for decision in plan.decisions:
+                decision.pending.wanted |= decision.written
         return applied
 
     def _batch(self, plan: Plan, log: LogRow) -> Batch:

@@ -34,6 +34,8 @@ class Decision:
     pending: Pending
     value: Any = None
     error: Exception | None = None
+    written: frozenset[str] = frozenset()
+    """The keys of the rows it changes."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,10 @@ class Plan:
     _log_stored: int = 0
     _log_wire: int = 0
 
+    def rows_after(self) -> dict[str, Row | None]:
+        """The rows that are known for certain once the plan is committed."""
+        return self.snapshot.after(self._staged.rows)
+
     @property
     def changes_anything(self) -> bool:
         return bool(self._log)
@@ -68,14 +74,14 @@ class Plan:
             self.decisions.append(Decision(pending, error=error))
             return True
         finally:
-            pending.wanted |= (self.snapshot.asked - asked_before) | transaction.staged.rows.keys()
+            pending.wanted |= self.snapshot.asked - asked_before
         if own.changes and not self._take(pending, own, properties):
             if self._log:
                 return False
             refusal = ChangeTooLarge(f"{pending.request.action} changes more than one transaction can carry.")
             self.decisions.append(Decision(pending, error=refusal))
             return True
-        self.decisions.append(Decision(pending, value))
+        self.decisions.append(Decision(pending, value, written=frozenset(own.rows)))
         return True
 
     def log_row(self, commit_id: str) -> LogRow:

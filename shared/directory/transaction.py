@@ -5,11 +5,13 @@ what this request staged. Only the last is thrown away when a request is refused
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from shared.context import Deadline
+from shared.directory.errors import MalformedRow
 from shared.directory.log import LogChange, changed
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import Record, Row
@@ -25,14 +27,21 @@ class Snapshot:
     asserts it fails: what was decided on a mixture of two states is never committed.
     """
 
-    def __init__(self, partition: Partition, next_ids: Mapping[str, int], deadline: Deadline) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        next_ids: Mapping[str, int],
+        deadline: Deadline,
+        known: Mapping[str, Row | None] | None = None,
+    ) -> None:
+        """`known`: rows that are known to stand so under this very head; None: known to be absent."""
         self.next_ids = next_ids
         self._partition = partition
         self._deadline = deadline
-        self._rows: dict[str, Row | None] = {}
+        self._rows: dict[str, Row | None] = dict(known or {})
         self._entities: dict[str, Entity] = {}
         """Read but not decoded: a malformed row concerns only the request that looks at it."""
-        self._asked: set[str] = set()
+        self._asked: set[str] = set(self._rows)
         self._scanned: set[str] = set()
 
     def load(self, keys: Iterable[str]) -> None:
@@ -58,6 +67,17 @@ class Snapshot:
             self._rows.update(self._partition.scan(prefix, prefix_end(prefix), self._deadline))
             self._scanned.add(prefix)
         return {key: row for key, row in self._rows.items() if row is not None and key.startswith(prefix)}
+
+    def after(self, changes: Mapping[str, Row | None]) -> dict[str, Row | None]:
+        """The rows read one by one, as they stand once the changes are committed under this head.
+
+        The commit has asserted that nobody changed anything since they were read.
+        """
+        rows: dict[str, Row | None] = {}
+        for key in self._asked - changes.keys():
+            with suppress(MalformedRow):
+                rows[key] = self.row(key)
+        return rows | dict(changes)
 
     @property
     def asked(self) -> frozenset[str]:

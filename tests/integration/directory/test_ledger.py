@@ -141,9 +141,34 @@ def test_an_uncontended_commit_is_one_transaction_and_no_look_at_the_head(spied:
     ledger.commit(count_up("a"), soon())
     before = len(proxy.requests)
 
-    ledger.commit(count_up("a"), soon())
+    ledger.commit(count_up("b"), soon())
+    ledger.commit(count_up("b"), soon())
 
-    assert [method for method, _ in proxy.requests[before:]] == ["GET", "POST"]  # the counter's row; the transaction
+    # The row of b; the transaction; and the second time what the first left behind is known.
+    assert [method for method, _ in proxy.requests[before:]] == ["GET", "POST", "POST"]
+
+
+def test_rows_are_read_once_however_many_transactions_the_requests_need(spied: tuple[Ledger, FaultProxy]) -> None:
+    ledger, proxy = spied
+    object_ids = [str(uuid.uuid4()) for _ in range(120)]
+
+    ledger.commit_all([meet_user(object_id) for object_id in object_ids], soon())
+
+    assert proxy.count("POST", "/$batch") == 3
+    assert proxy.count("GET", "") == 1 + 120  # the head, and a look for each object id
+
+
+def test_what_is_known_of_a_row_ends_when_another_changes_it(tables: TableStore, ledger: Ledger) -> None:
+    other = Ledger(tables, ledger.tenant_id)
+    note = ledger.commit(write_note("first"), soon()).value
+    ledger.commit(change_note(note, "second"), soon())
+    other.commit(change_note(note, "third"), soon())
+
+    seen = ledger.commit(Request("look", context(), lambda tx: tx.get(Note, note_key(note))), soon())
+    ledger.commit(change_note(note, "second"), soon())
+
+    assert seen.value == Note(id=note, text="third")
+    assert ledger.get(Note, note_key(note)) == Note(id=note, text="second")
 
 
 def test_a_head_known_from_an_own_commit_never_hides_anothers_change(tables: TableStore, ledger: Ledger) -> None:

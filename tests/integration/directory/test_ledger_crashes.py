@@ -18,25 +18,33 @@ SEED = 20240229
 
 
 def test_kills_at_random_points_leave_every_record_consistent(azurite: Azurite, ledger: Ledger) -> None:
-    moments = random.Random(SEED)
+    moments, commit_seconds = random.Random(SEED), seconds_of_a_commit(ledger)
     object_ids = [str(uuid.uuid4()) for _ in range(20)]
     with WriterProcesses(azurite.connection_string) as writers:
         for number in range(1, KILLS + 1):
             pid = writers.start("restless", tenant_id=ledger.tenant_id, threads=3, object_ids=object_ids)
             writers.wait_until(number)
-            time.sleep(moments.uniform(0.0, 0.1))
+            time.sleep(moments.uniform(0.0, 8 * commit_seconds))
             writers.kill(pid)
 
     # The last transaction of the dead may still be under way: a commit of ours settles what it became.
     ledger.commit(write_note("after the last of them"), soon())
     acknowledged = [line["request"] for line in writers.said if "request" in line]
     logged = logged_requests(ledger)
-    print(f"\n{KILLS} kills, {len(acknowledged)} commits acknowledged, {len(logged) - 1} in the log")
-    assert len(acknowledged) > KILLS
+    print(f"\n{KILLS} kills, {len(acknowledged)} commits acknowledged, {len(logged)} in the log")
+    assert len(acknowledged) > KILLS / 2
     assert all(logged.get(request) == 1 for request in acknowledged)
     assert set(logged.values()) == {1}
     assert verify(ledger.partition).findings == ()
     _assert_records_agree_with_the_log(ledger)
+
+
+def seconds_of_a_commit(ledger: Ledger) -> float:
+    """On this machine, in its present mood: what the moments of death are spread over."""
+    started = time.perf_counter()
+    for _ in range(10):
+        ledger.commit(write_note("how long does it take"), soon())
+    return (time.perf_counter() - started) / 10
 
 
 def _assert_records_agree_with_the_log(ledger: Ledger) -> None:
