@@ -70,17 +70,18 @@ def parse(token: str) -> CompactJws:
     return CompactJws(kid, claims, signature)
 
 
-def _segments(token: str) -> list[str]:
-    segments = token.split(".")
-    if len(segments) != 3 or not all(segments) or len(segments[0]) > MAX_HEADER_LENGTH:
-        raise TokenRejected(_shape_error(token, len(segments)))
-    return segments
+def _segments(token: str) -> tuple[str, str, str]:
+    first, last = token.find("."), token.rfind(".")
+    are_two = 0 < first < last == token.find(".", first + 1)
+    if not are_two or last == first + 1 or last == len(token) - 1 or first > MAX_HEADER_LENGTH:
+        raise TokenRejected(_shape_error(token))
+    return token[:first], token[first + 1 : last], token[last + 1 :]
 
 
-def _shape_error(token: str, segments: int) -> TokenError:
+def _shape_error(token: str) -> TokenError:
     if _API_TOKEN.match(token):
         return TokenError.NOT_AN_ENTRA_TOKEN
-    return TokenError.ENCRYPTED_TOKEN if segments == 5 else TokenError.MALFORMED_TOKEN  # RFC 7516 3.1
+    return TokenError.ENCRYPTED_TOKEN if token.count(".") == 4 else TokenError.MALFORMED_TOKEN  # RFC 7516 3.1
 
 
 @lru_cache(maxsize=64)

@@ -43,6 +43,7 @@ log = logging.getLogger("entra_pki.entra.tokens")
 PKCS1_V1_5 = PKCS1v15()
 SHA256_DIGEST = Prehashed(SHA256())
 """With the padding, RS256 (RFC 7518 3.3) over a digest that is computed already."""
+_LONGEST = LONGEST.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,10 @@ class TokenValidator:
             raise TokenRejected(TokenError.WRONG_SIGNATURE)
         enforce(AFTER_THE_SIGNATURE, jws.claims, issuer.expected, now)
         valid = valid_token(jws.claims, issuer.expected)
-        until = moment + min(LONGEST, timedelta(seconds=valid.expires_at - now))
-        if moment < until:
+        if now < valid.expires_at:
+            until = moment + (
+                LONGEST if valid.expires_at - now > _LONGEST else timedelta(seconds=valid.expires_at - now)
+            )
             self._verdicts.put(fingerprint, Verdict(valid, until, key, issuer.keys, len(token)))
         return valid
 
