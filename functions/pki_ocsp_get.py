@@ -14,5 +14,5 @@ bp = func.Blueprint()
 def pki_ocsp_get(call: Call[None, None]) -> File:
     """The status of up to 16 certificates: an OCSP request in the path, base64 and URL-encoded."""
     reply = services().ocsp_responder.answer(call.path("issuer"), request_in(call.url))
-    etag = reply.etag if reply.this_update else None
+    etag = reply.etag if reply.cacheable else None
     return File(reply.content, "application/ocsp-response", reply.cache_control, etag, reply.this_update)

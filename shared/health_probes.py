@@ -1,17 +1,22 @@
 """What health looks at: one probe for each part that the app stands on."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.context import Deadline, system_clock
-from shared.health import HEALTHY, PROBE_TIMEOUT, Finding, HealthStatus, Probe
+from shared.directory.records.crl import CrlPointer, crl_key
+from shared.health import HEALTHY, PROBE_TIMEOUT, SEVERITY, Finding, HealthStatus, Probe
 
 if TYPE_CHECKING:
     from shared.services import Services
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 SYNC_LATE_AFTER = timedelta(hours=1)
+CRL_LATE_AFTER = timedelta(minutes=90)
+CRL_LARGE = 15_000_000
+"""Bytes. Entra's certificate-based authentication takes CRLs of up to 20 MB
+(https://learn.microsoft.com/entra/identity/authentication/concept-certificate-based-authentication-certificate-revocation-list)."""
 
 
 def probes(services: "Services") -> Mapping[str, Probe]:
@@ -21,7 +26,7 @@ def probes(services: "Services") -> Mapping[str, Probe]:
         "token_keys": lambda: token_keys(services),
         "signing": lambda: signing(services),
         "sync": lambda: sync(services),
-        "crl": crl,
+        "crl": lambda: crl(services),
     }
 
 
@@ -85,5 +90,28 @@ def sync(services: "Services") -> Finding:
     return HEALTHY
 
 
-def crl() -> Finding:
-    return Finding(HealthStatus.NOT_CONFIGURED, "This version publishes no CRL.")
+def crl(services: "Services") -> Finding:
+    """Each issuer's CRL is there, valid and made lately, and not about to be more than Entra takes."""
+    issuers, now = services.crl_publisher.issuers(), system_clock()
+    findings = [_crl_of(services.ledger.get(CrlPointer, crl_key(each.id)), each.id, now) for each in issuers]
+    if not findings:
+        return Finding(HealthStatus.NOT_CONFIGURED, "There is no issuer yet.")
+    return max(findings, key=lambda finding: SEVERITY.index(finding.status))
+
+
+def _crl_of(pointer: CrlPointer | None, issuer_id: str, now: datetime) -> Finding:
+    name = f"The CRL of the issuer {issuer_id}"
+    if pointer is None or pointer.next_update is None or pointer.built_at is None or pointer.size is None:
+        return Finding(HealthStatus.DEGRADED, f"{name} has not been published yet: the timer publish_crls does it.")
+    if now >= pointer.next_update:
+        ended = f"{pointer.next_update:%Y-%m-%d %H:%M} UTC"
+        return Finding(HealthStatus.UNHEALTHY, f"{name} ended at {ended}: nobody can log in by certificate.")
+    age = now - pointer.built_at
+    if age > CRL_LATE_AFTER:
+        minutes = age.total_seconds() / 60
+        return Finding(HealthStatus.DEGRADED, f"{name} was made {minutes:.0f} minutes ago; it is due every hour.")
+    if pointer.size >= CRL_LARGE:
+        size = f"{pointer.size / 1e6:.1f} MB"
+        advice = "Plan `manage.py ca rollover`: a new issuer begins with an empty one."
+        return Finding(HealthStatus.DEGRADED, f"{name} has {size}; Entra takes 20 MB. {advice}")
+    return HEALTHY

@@ -9,6 +9,7 @@ import click
 
 from shared.cli.card import card, emit_cards
 from shared.cli.console import error_console, json_option, operator_context
+from shared.cli.reconcile import reconcile
 from shared.context import system_clock
 from shared.pki.keys import KeyType
 
@@ -145,6 +146,9 @@ def show(pem: bool, as_json: bool) -> None:
     if not issuers and not as_json:
         error_console.print("There is no issuer yet: run `manage.py ca init --name …`.")
     _show(issuers, as_json)
+
+
+command.add_command(reconcile)
 
 
 def _ceremony() -> "Ceremony":

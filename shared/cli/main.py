@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "List and verify the log of all changes.",
     "ca": "Create, show and renew the certificate authority.",
     "certs": "List, show, export, revoke, hold and release certificates.",
+    "crl": "Publish and show CRLs.",
     "sync": "Synchronize the tenant now.",
     "token": "Create, list and revoke API tokens.",
     "users": "Import local users.",

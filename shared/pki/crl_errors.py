@@ -42,3 +42,12 @@ class CrlOvertaken(AppError):
 
     def __init__(self) -> None:
         super().__init__("Other processes are rebuilding this CRL.", retry_after=timedelta(seconds=5))
+
+
+class CrlNotOurs(AppError):
+    """A CRL was brought that none of our issuers signed."""
+
+    status, code = 422, "crl_not_ours"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"The CRL is from {origin}: none of this CA's issuers signed it.")

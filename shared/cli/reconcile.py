@@ -1,0 +1,54 @@
+"""`manage.py ca reconcile`: after a restore of the storage account, nothing published is taken back."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from shared.cli.console import emit, json_option, operator_context
+
+if TYPE_CHECKING:
+    from shared.pki.reconciliation import ReconciledIssuer
+
+DEFAULT_SKIP = 10_000
+
+
+@click.command()
+@click.option(
+    "--crl",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A CRL published after the backup, DER or PEM, from wherever a copy is left; can be given several times.",
+)
+@click.option(
+    "--skip-ids",
+    type=click.IntRange(0, 1_000_000),
+    default=DEFAULT_SKIP,
+    show_default=True,
+    help="How many user and certificate ids may have been given out since the backup.",
+)
+@json_option
+def reconcile(files: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
+    """After a restore: numbers and ids past all that were published, and nothing un-revoked.
+
+    Reads the newest CRL of each issuer from the blob storage, and those given. Then publishes new ones.
+    """
+    from shared.pki.reconciliation import Reconciliation
+    from shared.services import services
+
+    context = operator_context()
+    reconciliation = Reconciliation(services().ledger, services().authority, services().blobs)
+    issuers = reconciliation.run([file.read_bytes() for file in files], skip_ids, context)
+    for issuer in issuers:
+        services().crl_publisher.publish(issuer.issuer_id, context)
+    emit([asdict(issuer) for issuer in issuers], as_json, lambda: _table(issuers))
+
+
+def _table(issuers: "list[ReconciledIssuer]") -> Table:
+    table = Table("Issuer", "Highest number found", "Revoked again", "Carried on", box=None)
+    for issuer in issuers:
+        table.add_row(issuer.issuer_id, str(issuer.number or "-"), str(issuer.revoked), str(issuer.carried))
+    return table
