@@ -1,0 +1,77 @@
+"""A sync whose process is killed at any of its requests, again and again, while the directory keeps changing.
+
+Longer: TENANT_SYNC_KILLS=400 pytest tests/integration/entra/test_tenant_sync_kills.py
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+from local.azurite.azurite import Azurite
+from local.entra import faults
+from local.entra.control import EntraEmulator, Tenant, new_user
+from shared.context import Context
+from shared.directory.ledger import Ledger
+from shared.directory.records.base import row_sha256
+from shared.directory.records.user import User
+from shared.entra.sync_report import Outcome
+from shared.entra.tenant_sync import SyncOrder
+from tests.support.in_step import differences
+from tests.support.killed_sync import Place, sync_once, tenant_sync
+from tests.support.tenant_story import TenantStory
+
+KILLS = int(os.environ.get("TENANT_SYNC_KILLS", "30"))
+SEED = int(os.environ.get("TENANT_SYNC_SEED", "20260101"))
+
+
+def test_killed_anywhere_nothing_is_lost_and_nothing_is_done_twice(
+    trusted_entra: EntraEmulator, azurite: Azurite, tenant: Tenant, ledger: Ledger, context: Context
+) -> None:
+    chance = random.Random(SEED)
+    tenant.add_users([new_user(f"user{number}@contoso.example") for number in range(40)])
+    story = TenantStory(tenant)
+    place = Place.of(tenant, azurite.connection_string, str(trusted_entra.ca_bundle_path))
+    children = multiprocessing.get_context("forkserver")
+    children.set_forkserver_preload(["tests.support.killed_sync"])
+    ends: Counter[int] = Counter()
+    ids: dict[str | None, int] = {}
+
+    for _ in range(KILLS):
+        story.happen_at_random(chance, chance.randrange(4))
+        if chance.random() < 0.2:
+            tenant.arm(chance.choice([faults.throttled("0.01"), faults.dropped(), faults.gone(), faults.failing(503)]))
+        order = SyncOrder(full=chance.random() < 0.15)
+        die_at = min(chance.randrange(1, 40), chance.randrange(1, 40))
+        child = children.Process(target=sync_once, args=(place, order, die_at, chance.random() < 0.5))
+        child.start()
+        child.join(60)
+        assert child.exitcode is not None
+        ends[child.exitcode] += 1
+        now = {user.object_id: user.id for user in ledger.scan(User)}
+        assert ids.items() <= now.items(), "a local id changed"
+        ids = now
+        if chance.random() < 0.6:
+            time.sleep(1.6)  # the dead runner's lease has to end before the next can begin
+
+    time.sleep(1.6)
+    tenant.disarm()
+    sync = tenant_sync(place)
+    assert [sync.run(context).outcome for _ in range(2)][-1] is Outcome.COMPLETED
+    assert differences(tenant.snapshot(), ledger) == []
+    assert ends[-signal.SIGKILL] > KILLS / 3, ends
+    assert_log_tells_every_change_once(ledger)
+
+
+def assert_log_tells_every_change_once(ledger: Ledger) -> None:
+    """Read in order, each log row changes its records, and the last to name a record has its hash."""
+    last: dict[str, str | None] = {}
+    for row in ledger.log(0):
+        for operation in row.operations:
+            for change in operation.changes:
+                assert last.get(change.key) != change.sha256, f"{change.key} was written twice in the same state"
+                last[change.key] = change.sha256
+    for user in ledger.scan(User):
+        assert last[user.key] == row_sha256(user.to_row())
