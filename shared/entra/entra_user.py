@@ -5,7 +5,7 @@ Identity is the object id. Names and addresses are attributes: none of them ever
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -129,18 +129,10 @@ class EntraUser:
             lost.add("display_name")
         return frozenset(lost)
 
-    def described(self, known: User) -> User:
-        """The record with everything Graph says about this user; local id, groups, scope and times stay as they are."""
+    def record_fields(self) -> dict[str, Any]:
+        """What the record of this user says after Graph; activity, groups and scope are not its to say."""
         copied = {field: getattr(self, field) for field in _COPIED}
-        alive = known.deletion is None
-        return replace(
-            known,
-            **copied,
-            object_id=self.object_id,
-            name=self.name,
-            email=self.email,
-            is_active=self.account_enabled and known.in_scope and alive,
-        )
+        return {**copied, "object_id": self.object_id, "name": self.name, "email": self.email}
 
 
 _COPIED = tuple(each.name for each in fields(EntraUser) if each.name not in ("object_id", "display_name", "absent"))

@@ -25,6 +25,7 @@ class GroupGraph:
     _live: set[int] = field(default_factory=set)
     _ancestors: dict[int, frozenset[int]] = field(default_factory=dict)
     _group_parents: dict[int, list[int]] | None = None
+    _names: dict[int, str] = field(default_factory=dict)
 
     # --- Changing ---
 
@@ -119,7 +120,13 @@ class GroupGraph:
         for group in direct:
             if group in self._live and group not in reached:
                 reached |= self._with_ancestors(group)
-        return tuple(sorted(self.nodes.object_id(group) for group in reached))
+        return tuple(sorted(map(self._name, reached)))
+
+    def _name(self, group: int) -> str:
+        name = self._names.get(group)
+        if name is None:
+            name = self._names[group] = self.nodes.object_id(group)
+        return name
 
     def below(self, groups: Iterable[int]) -> set[int]:
         """All members, direct and indirect, of these groups: users, and groups, live or not.

@@ -8,7 +8,7 @@ import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -17,13 +17,13 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.base import canonical_bytes
 from shared.directory.records.user import EntraDeletion, User
 from shared.entra.entra_user import EntraUser
+from shared.entra.user_changes import alive_fields
 
 _NOT_FROM_ENTRA = frozenset(
     {"id", "synced_at", "created_at", "updated_at", "revocation_pending", "purged_at", "deleted_at"}
 )
 _CHUNK = 500
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_BLANK = User(id=0, name="", is_active=False, created_at=_LONG_AGO, updated_at=_LONG_AGO)
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -52,7 +52,8 @@ def fingerprint(user: User) -> bytes:
 
 def fingerprint_of(user: EntraUser, group_ids: tuple[str, ...], in_scope: bool) -> bytes:
     """The fingerprint of the record that this user will have."""
-    return fingerprint(user.described(replace(_BLANK, group_ids=group_ids, in_scope=in_scope)))
+    values = alive_fields(user, group_ids, in_scope)
+    return fingerprint(User(id=0, created_at=_LONG_AGO, updated_at=_LONG_AGO, **values))
 
 
 class KnownUsers:
@@ -67,14 +68,15 @@ class KnownUsers:
     def read(cls, ledger: Ledger) -> "KnownUsers":
         """All synchronized users of the ledger."""
         known = cls()
-        known.note(user for user in ledger.scan(User) if user.is_synchronized)
+        known._insert((user, fingerprint(user)) for user in ledger.scan(User))
         return known
 
     def note(self, users: Iterable[User]) -> None:
-        """These records are there now."""
-        rows = (
-            (UUID(user.object_id).bytes, user.id, user.deletion, fingerprint(user)) for user in users if user.object_id
-        )
+        """These records have just been written. If they are listed again they are looked at, so no fingerprint."""
+        self._insert((user, b"") for user in users)
+
+    def _insert(self, users: Iterable[tuple[User, bytes]]) -> None:
+        rows = ((UUID(user.object_id).bytes, user.id, user.deletion, mark) for user, mark in users if user.object_id)
         self._connection.execute("BEGIN")
         self._connection.executemany("INSERT OR REPLACE INTO users VALUES (?, ?, ?, ?)", rows)
         self._connection.execute("COMMIT")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from shared.directory.events import UserObserver
 from shared.directory.records.base import Record
@@ -46,19 +47,18 @@ class LookAgain(AppError):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A user's record before and after; `before` is None for a new one."""
+    """A user's record before and after; `before` is None for a new one.
+
+    `changed`: whether anything but the time of the comparison changed.
+    """
 
     before: User | None
     after: User
+    changed: bool
 
     @property
     def created(self) -> bool:
         return self.before is None
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything but the time of the comparison changed."""
-        return self.before is None or not _same(self.before, self.after)
 
 
 class UserChanges:
@@ -80,12 +80,10 @@ class UserChanges:
         before = _find_expected(tx, sighting.user.object_id, sighting.known_id)
         if sighting.cautious:
             _require_enough(before, sighting)
-        base = before or self._new(tx, sighting.user)
-        group_ids = base.group_ids if sighting.group_ids is None else sighting.group_ids
-        alive = replace(
-            base, group_ids=group_ids, in_scope=self.in_scope(group_ids), deletion=None, deleted_at=None, purged_at=None
-        )
-        return self._put(tx, before, sighting.user.described(alive), sighting.asked_at, touch=sighting.touch)
+        known_groups = before.group_ids if before else ()
+        group_ids = known_groups if sighting.group_ids is None else sighting.group_ids
+        values = alive_fields(sighting.user, group_ids, self.in_scope(group_ids))
+        return self._put(tx, before, values, sighting.asked_at, touch=sighting.touch)
 
     def record_deletion(
         self, tx: Transaction, object_id: str, deletion: EntraDeletion, asked_at: datetime
@@ -94,9 +92,8 @@ class UserChanges:
         before = find_user(tx, object_id)
         if before is None:
             return None
-        deleted_at = before.deleted_at or tx.time
-        after = replace(before, is_active=False, deletion=deletion, deleted_at=deleted_at)
-        return self._put(tx, before, after, asked_at, touch=False)
+        values = {"is_active": False, "deletion": deletion, "deleted_at": before.deleted_at or tx.time}
+        return self._put(tx, before, values, asked_at, touch=False)
 
     def record_groups(
         self, tx: Transaction, object_id: str, group_ids: tuple[str, ...], asked_at: datetime
@@ -112,27 +109,41 @@ class UserChanges:
             raise LookAgain("The user seems to have left the scope.")
         in_scope = self.in_scope(group_ids)
         active = before.account_enabled and in_scope and before.deletion is None
-        after = replace(before, group_ids=group_ids, in_scope=in_scope, is_active=active)
-        return self._put(tx, before, after, asked_at, touch=False)
+        values = {"group_ids": group_ids, "in_scope": in_scope, "is_active": active}
+        return self._put(tx, before, values, asked_at, touch=False)
 
-    def _new(self, tx: Transaction, user: EntraUser) -> User:
-        user_id = tx.next_id("user")
-        tx.put(ObjectIdLink(object_id=user.object_id, user_id=user_id))
-        return User(id=user_id, name=user.name, is_active=False, created_at=tx.time, updated_at=tx.time)
-
-    def _put(self, tx: Transaction, before: User | None, after: User, asked_at: datetime, *, touch: bool) -> Recorded:
-        changed = before is None or not _same(before, after)
-        if not changed and not touch:
-            return Recorded(before, after)
-        after = replace(after, synced_at=asked_at)
-        if not changed:
+    def _put(
+        self, tx: Transaction, before: User | None, values: dict[str, Any], asked_at: datetime, *, touch: bool
+    ) -> Recorded:
+        if before is None:
+            user_id = tx.next_id("user")
+            tx.put(ObjectIdLink(object_id=values["object_id"], user_id=user_id))
+            after = User(id=user_id, created_at=tx.time, updated_at=tx.time, synced_at=asked_at, **values)
+        elif any(getattr(before, name) != value for name, value in values.items()):
+            after = replace(before, updated_at=tx.time, synced_at=asked_at, **values)
+        else:
+            after = replace(before, synced_at=asked_at) if touch else before
             tx.put(after)
-            return Recorded(before, after)
-        after = replace(after, updated_at=tx.time)
+            return Recorded(before, after, changed=False)
         tx.put(after)
         for observer in self._observers:
             observer(tx, before, after)
-        return Recorded(before, tx.get(User, after.key) or after)
+        if self._observers:
+            after = tx.get(User, after.key) or after
+        return Recorded(before, after, changed=True)
+
+
+def alive_fields(user: EntraUser, group_ids: tuple[str, ...], in_scope: bool) -> dict[str, Any]:
+    """What the record of a user says who is there, deleted before or not."""
+    return {
+        **user.record_fields(),
+        "group_ids": group_ids,
+        "in_scope": in_scope,
+        "is_active": user.account_enabled and in_scope,
+        "deletion": None,
+        "deleted_at": None,
+        "purged_at": None,
+    }
 
 
 def _require_enough(before: User | None, sighting: Sighting) -> None:
@@ -167,7 +178,3 @@ def _find_expected(tx: Transaction, object_id: str, known_id: int | None) -> Use
     elif not tx.knows(object_id_key(object_id)):
         return None
     return find_user(tx, object_id)
-
-
-def _same(before: User, after: User) -> bool:
-    return replace(after, synced_at=before.synced_at, updated_at=before.updated_at) == before

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.directory.records.user import EntraDeletion, User
+from shared.directory.records.user import User
 from shared.entra.entra_user import SELECT, EntraUser, EntraUserMalformed
+from shared.entra.user_changes import alive_fields
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OBJECT_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -97,22 +98,14 @@ def test_whatever_graph_sends_is_parsed_or_refused(properties: dict[str, Any]) -
     except EntraUserMalformed:
         return
     assert "@" in user.user_principal_name
-    user.described(known()).to_row()
+    known(**alive_fields(user, (), True)).to_row()
 
 
-def test_a_described_user_keeps_its_local_id_and_groups() -> None:
-    before = known(group_ids=(OBJECT_ID,), user_principal_name="old@contoso.example")
-
-    after = EntraUser.from_graph(graph_user(accountEnabled=False)).described(before)
-
-    assert (after.id, after.group_ids) == (7, (OBJECT_ID,))
-    assert after.user_principal_name == "ada@contoso.example"
-    assert not after.is_active
-
-
-@pytest.mark.parametrize("reason", [{"in_scope": False}, {"deletion": EntraDeletion.SOFT}])
-def test_an_enabled_account_alone_does_not_make_a_user_active(reason: dict[str, Any]) -> None:
-    assert not EntraUser.from_graph(graph_user()).described(known(**reason)).is_active
+def test_only_a_user_enabled_and_in_the_scope_is_active() -> None:
+    enabled, disabled = (EntraUser.from_graph(graph_user(accountEnabled=flag)) for flag in (True, False))
+    assert alive_fields(enabled, (), True)["is_active"]
+    assert not alive_fields(enabled, (), False)["is_active"]
+    assert not alive_fields(disabled, (), True)["is_active"]
 
 
 def test_a_property_that_is_missing_although_we_know_a_value_is_noticed() -> None:
