@@ -19,7 +19,7 @@ from shared.directory.records.certificate import (
 from shared.directory.records.user import User
 from shared.directory.replica.text_folding import fold
 
-NOW = datetime(2025, 6, 1, 12, 0, 0, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 SEED = 20250601
 
 _LATIN_GIVEN = (
@@ -65,10 +65,12 @@ _DOMAINS = ("contoso.example", "contoso.example", "contoso.example", "fabrikam.e
 
 
 def users(count: int, first_id: int = 1, seed: int = SEED) -> Iterator[User]:
-    """Users with ids from `first_id` on: 6 % inactive, 3 % guests, 1 % deleted, synced over the last 60 days."""
-    chance = random.Random(seed * 1_000_003 + first_id)
+    """Users with ids from `first_id` on: 6 % inactive, 3 % guests, 1 % deleted, synced over the last 60 days.
+
+    The same id gives the same user.
+    """
     for user_id in range(first_id, first_id + count):
-        yield _user(user_id, chance)
+        yield _user(user_id, random.Random(seed * 1_000_003 + user_id))
 
 
 def certificates(count: int, users_count: int, seed: int = SEED) -> Iterator[Certificate]:

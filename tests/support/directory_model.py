@@ -58,7 +58,7 @@ class DirectoryModel:
     def revoked(self, issuer_id: str) -> list[tuple[str, RevocationReason]]:
         gone = (CertificateStatus.HELD, CertificateStatus.REVOKED)
         return sorted(
-            (certificate.serial_number, certificate.revocation_reason or RevocationReason.UNSPECIFIED)
+            (certificate.serial_number, _reason(certificate))
             for certificate in self._certificates
             if certificate.issuer_id == issuer_id and certificate.status in gone
         )
@@ -94,7 +94,7 @@ class DirectoryModel:
                 for certificate in certificates
             ),
             "by_type": dict(Counter(str(certificate.certificate_type) for certificate in certificates)),
-            "revoked_by_reason": dict(Counter(str(c.revocation_reason or "unspecified") for c in gone)),
+            "revoked_by_reason": dict(Counter(str(_reason(certificate)) for certificate in gone)),
         }
 
     def _of_users(self) -> list[Certificate]:
@@ -125,6 +125,12 @@ def _fits(certificate: Certificate, query: CertificateQuery, now: datetime) -> b
         and query.serial_number in (None, certificate.serial_number)
         and (within is None or (status is EffectiveStatus.ACTIVE and certificate.not_after <= now + within))
     )
+
+
+def _reason(certificate: Certificate) -> RevocationReason:
+    if certificate.status is CertificateStatus.HELD:
+        return RevocationReason.CERTIFICATE_HOLD
+    return certificate.revocation_reason or RevocationReason.UNSPECIFIED
 
 
 def _status(certificate: Certificate, now: datetime) -> EffectiveStatus:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.directory.records.certificate import CertificateStatus
+from shared.directory.replica.schema import REASON
 
 OF_USERS = "kind = 'entra_user'"
 """Not the CA's own."""
@@ -23,7 +24,7 @@ BEGINNING, END = -(2**62), 2**62
 """Microseconds, before and after every certificate's end."""
 
 _GROUP = f"""
-issuer_number, status, coalesce(certificate_type, ''), coalesce(revocation_reason, 'unspecified'),
+issuer_number, status, coalesce(certificate_type, ''), {REASON},
 CASE status WHEN 'issued' THEN not_after / {DAY} ELSE 0 END
 """
 _INSERT = """

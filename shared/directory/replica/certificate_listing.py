@@ -26,12 +26,12 @@ from shared.directory.replica.queries import (
     RevokedCertificate,
     effective_status,
 )
+from shared.directory.replica.schema import REASON
 from shared.directory.replica.values import pack_hex, pack_time, unpack_time, unpack_time_or_none
 from shared.directory.replica.windows import Window
 
-_ITEMS = (
-    "SELECT certificates.*, issuers.issuer_id, issuers.issuer FROM certificates JOIN issuers ON number = issuer_number"
-)
+_COLUMNS = "certificates.*, issuers.issuer_id, issuers.issuer"
+_ISSUERS = "CROSS JOIN issuers ON issuers.number = certificates.issuer_number"
 
 FEW = 0.03
 """The share of certificates up to which they are picked from an index and sorted, rather than met by walking."""
@@ -101,7 +101,8 @@ def active_certificates(
     found: dict[int, list[CertificateSummary]] = defaultdict(list)
     marks = ", ".join("?" * len(user_ids))
     rows = connection.execute(
-        f"{_ITEMS} WHERE user_id IN ({marks}) AND {OF_USERS} AND status = 'issued' AND not_after >= ?"
+        f"SELECT {_COLUMNS} FROM certificates INDEXED BY certificates_by_user {_ISSUERS}"
+        f" WHERE user_id IN ({marks}) AND {OF_USERS} AND status = 'issued' AND not_after >= ?"
         " ORDER BY certificates.id",
         (*user_ids, pack_time(now)),
     )
@@ -114,8 +115,7 @@ def active_certificates(
 def revoked_certificates(connection: sqlite3.Connection, issuer_id: str) -> Iterator[RevokedCertificate]:
     """What is revoked or on hold of an issuer, whomever it is for, by serial number; the expired ones included."""
     rows = connection.execute(
-        "SELECT serial_number, coalesce(revoked_at, updated_at),"
-        " CASE status WHEN 'held' THEN 'certificateHold' ELSE revocation_reason END, not_after, certificate_type"
+        f"SELECT serial_number, coalesce(revoked_at, updated_at), {REASON}, not_after, certificate_type"
         " FROM certificates WHERE issuer_number IN (SELECT number FROM issuers WHERE issuer_id = ?)"
         " AND status IN ('held', 'revoked') ORDER BY serial_number",
         (issuer_id,),
@@ -124,7 +124,7 @@ def revoked_certificates(connection: sqlite3.Connection, issuer_id: str) -> Iter
         yield RevokedCertificate(
             serial_number=serial_number.hex(),
             revoked_at=unpack_time(revoked_at),
-            reason=RevocationReason(reason) if reason else RevocationReason.UNSPECIFIED,
+            reason=RevocationReason(reason),
             not_after=unpack_time(not_after),
             certificate_type=CertificateType(certificate_type) if certificate_type else None,
         )
@@ -169,7 +169,10 @@ def _serial_or_none(text: str) -> bytes | None:
 def _summaries(connection: sqlite3.Connection, ids: Sequence[int], now: datetime) -> tuple[CertificateSummary, ...]:
     """The certificates of these ids, in ascending order."""
     marks = ", ".join("?" * len(ids))
-    rows = connection.execute(f"{_ITEMS} WHERE certificates.id IN ({marks}) ORDER BY certificates.id", ids)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM certificates {_ISSUERS} WHERE certificates.id IN ({marks}) ORDER BY certificates.id",
+        ids,
+    )
     return tuple(_summary(row, now) for row in rows)
 
 

@@ -13,6 +13,7 @@ from shared.directory.replica.columns import (
     INSERT_GROUP,
     INSERT_LISTING,
     INSERT_USER,
+    UPDATE_LISTING,
     Issuers,
     certificate_columns,
     group_columns,
@@ -100,7 +101,10 @@ class ChangeWriter:
             return
         before = self._listed(user_id)
         self._connection.execute(INSERT_USER, user_columns(row, folded))
-        self._connection.execute(INSERT_LISTING, listing)
+        if before and before.folded == folded:  # leaves the index by name alone
+            self._connection.execute(UPDATE_LISTING, (*listing[1:3], user_id))
+        else:
+            self._connection.execute(INSERT_LISTING, listing)
         self._index(before, self._listed(user_id))
 
     def _remove_user(self, user_id: int) -> None:
@@ -130,6 +134,8 @@ class ChangeWriter:
             self._ranks.enter(*change)
         for user, step in ((before, -1), (after, 1)):
             if user:
+                self._counts["total"] += step
+                self._counts["active"] += step * user.active
                 self._counts["deleted"] += step * user.deleted
                 self._counts["guests"] += step * user.guest
         self._index_text(before, after)

@@ -9,6 +9,7 @@ from shared.directory.replica.text_folding import FIELD_END, searchable_text
 from shared.directory.replica.values import pack_guid, pack_hex, pack_text_time
 
 INSERT_USER = f"INSERT OR REPLACE INTO users VALUES ({', '.join('?' * 9)})"  # noqa: S608  (a constant)
+UPDATE_LISTING = "UPDATE listing SET is_active = ?, synced_at = ? WHERE id = ?"
 INSERT_LISTING = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?)"
 INSERT_CERTIFICATE = f"INSERT OR REPLACE INTO certificates VALUES ({', '.join('?' * 22)})"  # noqa: S608
 INSERT_GROUP = "INSERT OR REPLACE INTO groups VALUES (?, ?)"

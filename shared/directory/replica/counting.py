@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from shared.directory.records.certificate import CertificateStatus
 from shared.directory.replica.certificate_counts import EVERY_SORT
 from shared.directory.replica.queries import CertificateStatistics, Statistics, UserStatistics
-from shared.directory.replica.ranks import BY_ID, BY_SYNC, count_from
+from shared.directory.replica.ranks import count_since
 from shared.directory.replica.values import pack_time
 
 RECENTLY = timedelta(hours=24)
@@ -19,24 +19,28 @@ def statistics(connection: sqlite3.Connection, now: datetime, round_started_at: 
     return Statistics(users=_users(connection, now, round_started_at), certificates=_certificates(connection, now))
 
 
+def count_users(connection: sqlite3.Connection, active: bool | None = None) -> int:
+    """All users, or only the active or the inactive ones."""
+    counts = _user_counts(connection)
+    return {None: counts["total"], True: counts["active"], False: counts["total"] - counts["active"]}[active]
+
+
 def _users(connection: sqlite3.Connection, now: datetime, round_started_at: datetime | None) -> UserStatistics:
-    counts = dict(connection.execute("SELECT name, value FROM user_counts"))
-    total, active = connection.execute(
-        "SELECT sum(size), sum(active) FROM blocks WHERE sort = ?", (BY_ID.name,)
-    ).fetchone()
+    counts = _user_counts(connection)
     since = now - RECENTLY
-    if round_started_at and round_started_at >= since:
-        recent = total
-    else:
-        recent = count_from(connection, BY_SYNC, None, (pack_time(since), BY_SYNC.start[1]))
+    covered = round_started_at is not None and round_started_at >= since
     return UserStatistics(
-        total=total,
-        active=active,
-        inactive=total - active,
+        total=counts["total"],
+        active=counts["active"],
+        inactive=counts["total"] - counts["active"],
         deleted=counts["deleted"],
-        synced_last_24h=recent,
+        synced_last_24h=counts["total"] if covered else count_since(connection, None, pack_time(since)),
         guests=counts["guests"],
     )
+
+
+def _user_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, value FROM user_counts"))
 
 
 def _certificates(connection: sqlite3.Connection, now: datetime) -> CertificateStatistics:

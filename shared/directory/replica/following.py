@@ -1,6 +1,5 @@
 """Follows the ledger's log: applies to a replica file what happened since its position."""
 
-import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 
@@ -13,8 +12,8 @@ from shared.directory.replica.errors import ReplicaBuilding
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.source import Source
 
-ROWS_A_TRANSACTION = 500
-"""A crash or a deadline loses at most this much of the work; other processes wait at most this long to write."""
+CHANGES_A_TRANSACTION = 5_000
+"""Many, because neighbours then share pages to write; few enough for others to get their turn within seconds."""
 
 
 class HistoryChanged(Exception):
@@ -78,5 +77,12 @@ def _apply_change(writer: ChangeWriter, change: LogChange, source: Source) -> No
 
 
 def _chunks(rows: Iterator[LogRow]) -> Iterator[list[LogRow]]:
-    while chunk := list(itertools.islice(rows, ROWS_A_TRANSACTION)):
+    chunk, changes = list[LogRow](), 0
+    for row in rows:
+        chunk.append(row)
+        changes += sum(len(operation.changes) for operation in row.operations)
+        if changes >= CHANGES_A_TRANSACTION:
+            yield chunk
+            chunk, changes = [], 0
+    if chunk:
         yield chunk

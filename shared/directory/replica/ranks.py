@@ -49,28 +49,32 @@ _SIZES = {None: "size", True: "active", False: "size - active"}
 def ids_between(connection: sqlite3.Connection, order: Order, active: bool | None, first: int, last: int) -> list[int]:
     """The ids of the users with first ≤ rank < last, by rank from 0, among all or only the active or inactive ones."""
     start, before = order.start, 0
-    for *place, size in connection.execute(
+    for value, user_id, size in connection.execute(
         f"SELECT value, id, {_SIZES[active]} FROM blocks WHERE sort = ? ORDER BY value, id", (order.name,)
     ):
-        start = place[0], place[1]
+        start = value, user_id
         if before + size > first:
             break
         before += size
+    condition = "" if active is None else f"AND is_active = {active:d}"
     skip = first - before
-    return [user[1] for user in _users_from(connection, order, start, skip + last - first, active)[skip:]]
+    return [row[0] for row in _from(connection, "id", order, start, skip + last - first, condition)[skip:]]
 
 
-def count_from(connection: sqlite3.Connection, order: Order, active: bool | None, place: Place) -> int:
-    """How many users stand at this place or after it."""
-    *start, size = connection.execute(
-        f"SELECT value, id, size FROM blocks WHERE sort = ? AND {_AT_OR_BEFORE}", (order.name, *place)
+def count_since(connection: sqlite3.Connection, active: bool | None, synced_at: int) -> int:
+    """How many users were synced at this moment (microseconds since 1970) or after it."""
+    after = connection.execute(
+        f"SELECT value, id, {_SIZES[active]} FROM blocks WHERE sort = ? AND value >= ? ORDER BY value, id",
+        (BY_SYNC.name, synced_at),
+    ).fetchall()
+    condition = "" if active is None else f"AND is_active = {active:d}"
+    next_value, next_id = after[0][:2] if after else (-_LOWEST - 1, 0)
+    (here,) = connection.execute(
+        f"SELECT (SELECT count(*) FROM listing WHERE synced_at >= :since AND synced_at < :next {condition})"
+        f" + (SELECT count(*) FROM listing WHERE synced_at = :next AND id < :next_id {condition})",
+        {"since": synced_at, "next": next_value, "next_id": next_id},
     ).fetchone()
-    (after,) = connection.execute(
-        f"SELECT coalesce(sum({_SIZES[active]}), 0) FROM blocks WHERE sort = ? AND (value, id) > (?, ?)",
-        (order.name, *place),
-    ).fetchone()
-    here = _users_from(connection, order, (start[0], start[1]), size)
-    return int(after) + sum(1 for *other, is_active in here if (*other,) >= place and active in (None, bool(is_active)))
+    return int(here + sum(size for _, _, size in after))
 
 
 class RankWriter:
@@ -120,7 +124,7 @@ class RankWriter:
 
     def _cut(self, order: Order, start: Place, size: int) -> None:
         """Replaces one block with as many as its users need."""
-        users = _users_from(self._connection, order, start, size)
+        users = _from(self._connection, f"{order.value}, id, is_active", order, start, size)
         chunks = [users[at : at + BLOCK_SIZE] for at in range(0, len(users), BLOCK_SIZE)] or [[]]
         self._connection.executemany(
             "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)",
@@ -135,20 +139,17 @@ _IS = "sort = ? AND value = ? AND id = ?"
 _AT_OR_BEFORE = "(value, id) <= (?, ?) ORDER BY value DESC, id DESC LIMIT 1"
 
 
-def _users_from(
-    connection: sqlite3.Connection, order: Order, start: Place, limit: int, active: bool | None = None
-) -> list[tuple[Any, int, int]]:
-    """At most `limit` users from `start` on: place and whether active.
+def _from(
+    connection: sqlite3.Connection, columns: str, order: Order, start: Place, limit: int, condition: str = ""
+) -> list[tuple[Any, ...]]:
+    """At most `limit` users from `start` on.
 
     In two steps, those of the same value and those of greater ones, because only so SQLite enters an index on the
     value at a place.
     """
-    select = f"SELECT {order.value}, id, is_active FROM listing WHERE"
-    condition = "" if active is None else f"AND is_active = {active:d}"
-    same = connection.execute(
-        f"{select} {order.value} = ? AND id >= ? {condition} ORDER BY id LIMIT ?", (*start, limit)
-    ).fetchall()
+    select = f"SELECT {columns} FROM listing WHERE {order.value}"
+    same = connection.execute(f"{select} = ? AND id >= ? {condition} ORDER BY id LIMIT ?", (*start, limit)).fetchall()
     greater = connection.execute(
-        f"{select} {order.value} > ? {condition} ORDER BY {order.value}, id LIMIT ?", (start[0], limit - len(same))
+        f"{select} > ? {condition} ORDER BY {order.value}, id LIMIT ?", (start[0], limit - len(same))
     ).fetchall()
     return [*same, *greater]

@@ -6,6 +6,8 @@ An email that equals the UPN is stored as SAME_AS_UPN, a UPN that folding leaves
 """
 
 import sqlite3
+import unicodedata
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +15,6 @@ from shared.directory.replica.errors import ReplicaUnavailable
 
 APPLICATION_ID = 0x45504B52
 """Says in the file's header that it is one of ours (https://www.sqlite.org/pragma.html#pragma_application_id)."""
-
-FORMAT = 1
-"""Rises with every change of the tables or of the folding of text; a file of another format is not read."""
 
 SAME_AS_UPN = 1
 AS_FOLDED = 2
@@ -114,6 +113,9 @@ CREATE TABLE certificate_counts (
 ) WITHOUT ROWID;
 """
 
+REASON = "CASE status WHEN 'held' THEN 'certificateHold' ELSE coalesce(revocation_reason, 'unspecified') END"
+"""Why a certificate is revoked; one on hold is on certificateHold, whatever led to it."""
+
 FOLDED_NAME = "substr(listing.folded, 1, instr(listing.folded, char(10)) - 1)"
 """The folded name: what comes before the first FIELD_END of `text_folding.searchable_text`."""
 
@@ -127,6 +129,12 @@ INDEXES = (
     """CREATE INDEX certificates_revoked ON certificates (issuer_number, serial_number)
     WHERE status IN ('held', 'revoked')""",
 )
+
+MEANING = 1
+"""Rises when what the columns mean, or how text is folded, changes without a change of the tables."""
+
+FORMAT = zlib.crc32(repr((TABLES, INDEXES, MEANING, unicodedata.unidata_version)).encode()) & 0x7FFFFFFF
+"""What a file of this version's making says in its header; one that says something else is not read."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -159,7 +167,6 @@ def create(path: Path, tenant_id: str) -> sqlite3.Connection:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.executescript(TABLES)
     connection.execute("INSERT INTO position VALUES (?, 0, '', '')", (tenant_id,))
-    connection.execute("INSERT INTO user_counts VALUES ('deleted', 0), ('guests', 0)")
     return connection
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.directory.replica.counting import count_users
 from shared.directory.replica.queries import Page, UserQuery, UserSummary
-from shared.directory.replica.ranks import BY_ID, BY_SYNC, ORDERS, count_from, ids_between
+from shared.directory.replica.ranks import BY_SYNC, ORDERS, count_since, ids_between
 from shared.directory.replica.schema import AS_FOLDED, SAME_AS_UPN
 from shared.directory.replica.searching import FEW, Sample, Search
 from shared.directory.replica.text_folding import FIELD_END, fold
@@ -19,8 +20,6 @@ from shared.directory.replica.values import pack_time, unpack_guid, unpack_time,
 from shared.directory.replica.windows import Window
 
 REMEMBERED_TOTALS = 512
-
-_LOWEST_ID = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class UserLister:
     def _searched(
         self, connection: sqlite3.Connection, query: UserQuery, filters: Filters, term: str
     ) -> tuple[int, list[int]]:
-        users = count_from(connection, BY_ID, None, BY_ID.start)
+        users = count_users(connection)
         if not self._sample.fits(users):
             self._sample = Sample.of(connection, users)
         search = Search.planned(connection, term, filters.conditions, self._sample)
@@ -95,10 +94,10 @@ class UserLister:
 def _ranked(connection: sqlite3.Connection, query: UserQuery, filters: Filters) -> tuple[int, list[int]]:
     """Without a search, a page is found by rank."""
     order = ORDERS[query.sort]
-    everybody = count_from(connection, order, filters.active, order.start)
+    everybody = count_users(connection, filters.active)
     total = everybody
     if filters.synced_since is not None:
-        total = count_from(connection, order, filters.active, (filters.synced_since, _LOWEST_ID))
+        total = count_since(connection, filters.active, filters.synced_since)
     first = min((query.page - 1) * query.per_page, total)
     last = min(first + query.per_page, total)
     if order is BY_SYNC:  # latest first: ranks count from the other end
@@ -110,8 +109,8 @@ def _ranked(connection: sqlite3.Connection, query: UserQuery, filters: Filters) 
 def _recent(connection: sqlite3.Connection, query: UserQuery, filters: Filters) -> tuple[int, list[int]]:
     """The recently synced, in another order than that of their sync."""
     assert filters.synced_since is not None
-    users = count_from(connection, BY_ID, None, BY_ID.start)
-    total = count_from(connection, BY_SYNC, filters.active, (filters.synced_since, _LOWEST_ID))
+    users = count_users(connection)
+    total = count_since(connection, filters.active, filters.synced_since)
     window, order = Window.of(query.page, query.per_page, total), ORDERS[query.sort]
     if total < FEW * users:
         source = f"listing INDEXED BY listing_by_sync WHERE TRUE{filters.conditions}"
