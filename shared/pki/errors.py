@@ -134,6 +134,15 @@ class SignatureRefused(AppError):
         super().__init__("The signing backend returned a wrong signature; nothing was issued.")
 
 
+class KeyMakerBusy(AppError):
+    """So many keys are being made that this one would not be ready in time."""
+
+    status, code = 429, "key_maker_busy"
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__("Too many keys are being made right now; nothing was issued.", retry_after=retry_after)
+
+
 class SerialNumberTaken(AppError):
     status, code = 503, "serial_number_taken"
 

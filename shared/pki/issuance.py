@@ -29,7 +29,8 @@ from shared.pki.holder import Holder, primary_address, security_identifier
 from shared.pki.idempotency import Once, may_be_resumed, was_answered
 from shared.pki.issuer_material import IssuerMaterial
 from shared.pki.key_delivery import check_password
-from shared.pki.keys import KeyType, PrivateKey, PublicKey, generate_key, sign, spki_sha256, verify
+from shared.pki.key_maker import KeyMaker
+from shared.pki.keys import KeyType, PrivateKey, PublicKey, sign, spki_sha256, verify
 from shared.pki.lint import lint
 from shared.pki.mail import MailOwners, certifiable_address
 from shared.pki.mail_index import MailIndex
@@ -87,7 +88,7 @@ class Issuance:
         mail_owners: MailOwners | None = None,
         clock: Clock = system_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
-        make_key: Callable[[KeyType], PrivateKey] = generate_key,
+        key_maker: KeyMaker | None = None,
     ) -> None:
         self._ledger = ledger
         self._authority = authority
@@ -95,7 +96,7 @@ class Issuance:
         self._mail_owners = mail_owners or MailIndex(ledger).owners
         self._clock = clock
         self._random_bits = random_bits
-        self._make_key = make_key
+        self._key_maker = key_maker or KeyMaker()
 
     def issue(self, order: Order, context: Context, *, idempotency_key: str | None = None) -> Issued:
         """Issues or raises; whatever it had signed is in the directory.
@@ -110,7 +111,7 @@ class Issuance:
         if once is not None and (earlier := self._earlier(once, context)) is not None:
             return earlier
         eligible = self._eligible(order, context)
-        key = self._key(order)
+        key = self._key(order, context)
         intended = self._intend(eligible, key)
         draft = lint(intended.draft(self._policy), intended)
         pending = self._reserve(self._record(intended, draft, key, context), once, context)
@@ -141,7 +142,7 @@ class Issuance:
             return certifiable_address(user, self._policy, self._mail_owners)
         return None
 
-    def _key(self, order: Order) -> _Key:
+    def _key(self, order: Order, context: Context) -> _Key:
         """Step 1, for the key: proven by the CSR, or made here."""
         if order.csr is not None:
             public, key_type = key_of_csr(order.csr)
@@ -149,7 +150,7 @@ class Issuance:
             return _Key(public, key_type)
         key_type = KeyType(f"RSA-{order.key_size}")
         self._policy.check_key(key_type, "key_size")
-        private = self._make_key(key_type)
+        private = self._key_maker.make(key_type, context.deadline)
         check_public_key(private.public_key())
         return _Key(private.public_key(), key_type, private)
 
