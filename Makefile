@@ -24,7 +24,7 @@ ARGS ?=
 BACKEND ?= software
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format typecheck test demo run bench clean distclean
+.PHONY: help setup lint format typecheck test demo run bench fuzz clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command text; do \
@@ -45,7 +45,7 @@ typecheck: setup ## check types
 	@$(BIN)/mypy --no-error-summary
 
 test: setup lint typecheck ## check style and types, then run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: setup ## see the product do its main job on a laptop's own cloud
 	@$(BIN)/python -m local.demo --backend $(BACKEND) $(ARGS)
@@ -55,6 +55,9 @@ run: setup ## start the laptop's cloud and keep it up
 
 bench: setup ## run the benchmarks
 	@for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; done
+
+fuzz: setup ## fuzz the token validator for a minute
+	@$(BIN)/python -m benchmarks.fuzz_token $(ARGS)
 
 clean: ## remove state, output and caches
 	rm -rf .local demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
