@@ -153,11 +153,8 @@ def competition(connection_string: str, seconds: float, turns: bool) -> list[Lin
     tenant_id = str(uuid.uuid4())
     with WriterProcesses(connection_string) as writers:
         kinds = ["bulk", *["single"] * SMALL_WRITERS]
-        pids = [writers.start(kind, tenant_id=tenant_id, seconds=seconds, turns=turns) for kind in kinds]
-        for pid in pids:
-            writers.wait(pid)
-    done = [line for line in writers.said if "writer" in line]
-    rates = sorted((line["writer"], line["commits"] / seconds) for line in done)
+        done = writers.race(kinds, tenant_id, seconds, turns=turns)
+    rates = sorted((writer, commits / seconds) for writer, commits in done)
     fair = sum(rate for _, rate in rates) / len(rates)
     lines = [Line(f"{BULK_ROWS} rows" if kind == "bulk" else "1 row", rate) for kind, rate in rates]
     return [Line("an equal share", fair), *lines]

@@ -64,9 +64,11 @@ def encode_head(head: Head, turn: Turn | None = None) -> Row:
         "last_hash": head.last_hash,
         "next_ids": json.dumps(dict(head.next_ids), sort_keys=True, separators=(",", ":")),
     }
-    if turn is not None:
-        row |= {"turn_owner": turn.owner, "turn_until": format_time(turn.until)}
-    return row
+    return row if turn is None else {**row, **encode_turn(turn)}
+
+
+def encode_turn(turn: Turn) -> Row:
+    return {"turn_owner": turn.owner, "turn_until": format_time(turn.until)}
 
 
 def decode_head(entity: Entity) -> StoredHead:

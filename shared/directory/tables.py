@@ -181,6 +181,14 @@ class TableStore:
             raise _refused(reply)
         return reply.headers["ETag"]
 
+    def merge(self, partition: str, key: str, properties: Mapping[str, Any], deadline: Deadline) -> None:
+        """Sets some properties of an entity, whatever its ETag, and leaves the others; nothing if it is not there."""
+        body = json.dumps({"PartitionKey": partition, "RowKey": key, **properties}).encode("ascii")
+        path = entity_path(self.table, partition, key)
+        reply = self._retried("PATCH", path, deadline, body=body, headers={"If-Match": "*"})
+        if reply.status not in (204, 404):
+            raise _refused(reply)
+
     def delete(self, partition: str, key: str) -> None:
         """Deletes one entity, if it is there."""
         path = entity_path(self.table, partition, key)

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from shared.context import Clock, Deadline
 from shared.directory.errors import LedgerBusy, StateChanged
-from shared.directory.head import HEAD_KEY, StoredHead, Turn, decode_head, empty_head, encode_head
+from shared.directory.head import HEAD_KEY, StoredHead, Turn, decode_head, empty_head, encode_head, encode_turn
 from shared.directory.partition import Partition
 from shared.directory.rows import encode_row
 
@@ -58,10 +58,10 @@ class Turns:
             if self._is_anothers(stored.turn):
                 self._contended_until = time.monotonic() + CONTENDED.total_seconds()
                 self._wait(deadline)
-            elif not take or self.is_ours(stored):
+            elif not take or self.is_ours(stored) or stored.etag is None:
                 return stored
-            elif taken := self._write(stored, Turn(self._owner, self._clock() + TURN)):
-                return taken
+            else:
+                self._take(deadline)
         raise LedgerBusy
 
     def is_ours(self, stored: StoredHead) -> bool:
@@ -69,18 +69,24 @@ class Turns:
 
     def release(self, stored: StoredHead) -> StoredHead | None:
         """Ends our turn without a commit. None: the head has changed meanwhile."""
-        return self._write(stored, None)
+        properties = encode_row(encode_head(stored.head))
+        try:
+            etag = self._partition.tables.put(self._partition.name, HEAD_KEY, properties, stored.etag)
+        except StateChanged:
+            return None
+        return StoredHead(stored.head, etag)
+
+    def _take(self, deadline: Deadline) -> None:
+        """Notes our turn on whatever head there is now: nobody can be too fast for that.
+
+        The head's ETag changes, so whoever is about to commit loses the race, looks, and waits. If two take the turn at
+        once, the later note stands, and both see whose it is when they read the head again.
+        """
+        note = encode_row(encode_turn(Turn(self._owner, self._clock() + TURN)))
+        self._partition.tables.merge(self._partition.name, HEAD_KEY, note, deadline)
 
     def _wait(self, deadline: Deadline) -> None:
         time.sleep(min(self._pause * random.uniform(0.5, 1.5), deadline.remaining))
-
-    def _write(self, stored: StoredHead, turn: Turn | None) -> StoredHead | None:
-        properties = encode_row(encode_head(stored.head, turn))
-        try:
-            etag = self._partition.tables.put(self._partition.name, HEAD_KEY, properties, stored.etag or "")
-        except StateChanged:
-            return None
-        return StoredHead(stored.head, etag, turn)
 
     def _is_anothers(self, turn: Turn | None) -> bool:
         if turn is None or turn.owner == self._owner or self._clock() >= turn.until:

@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(*self._forward(body))
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_request  # noqa: N815  (http.server's names)
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_request  # noqa: N815  (http.server's names)
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection("127.0.0.1", self.proxy.target_port, timeout=30)

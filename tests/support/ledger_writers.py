@@ -10,11 +10,13 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -66,6 +68,18 @@ class WriterProcesses:
         while sum(1 for line in self.said if "ready" in line) < writers:
             self._listen()
 
+    def race(self, writers: Sequence[str], tenant_id: str, seconds: float, **arguments: Any) -> list[tuple[str, int]]:
+        """Lets `bulk` and `single` writers compete; returns the kind and the commits of each."""
+        with tempfile.TemporaryDirectory() as folder:
+            go = Path(folder) / "go"
+            arguments |= {"tenant_id": tenant_id, "seconds": seconds, "go": str(go)}
+            pids = [self.start(writer, **arguments) for writer in writers]
+            self.wait_until(len(writers))
+            go.touch()
+            for pid in pids:
+                self.wait(pid)
+        return [(line["writer"], line["commits"]) for line in self.said if "writer" in line]
+
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         assert self._server.stdin
         self._server.stdin.write(json.dumps(question) + "\n")
@@ -100,20 +114,20 @@ def crowd(ledger: Ledger, *, threads: int, operations: int, object_ids: list[str
     _in_threads(visit, threads)
 
 
-def bulk(ledger: Ledger, *, seconds: float) -> None:
+def bulk(ledger: Ledger, *, seconds: float, go: str) -> None:
     """One writer, as large transactions as there can be."""
 
     def decide_all(number: int) -> Request[list[int]]:
         requests = [write_note(f"bulk {number}") for _ in range(BULK_ROWS)]
         return Request("bulk.written", requests[0].context, lambda tx: [request.decide(tx) for request in requests])
 
-    _until(seconds, "bulk", lambda number: ledger.commit(decide_all(number), soon(60)))
+    _race(seconds, go, "bulk", lambda number: ledger.commit(decide_all(number), soon(60)))
 
 
-def single(ledger: Ledger, *, seconds: float) -> None:
+def single(ledger: Ledger, *, seconds: float, go: str) -> None:
     """One writer, one row at a time."""
     note = ledger.commit(write_note("single"), soon(60)).value
-    _until(seconds, "single", lambda number: ledger.commit(change_note(note, f"single {number}"), soon(60)))
+    _race(seconds, go, "single", lambda number: ledger.commit(change_note(note, f"single {number}"), soon(60)))
 
 
 def restless(ledger: Ledger, *, threads: int, object_ids: list[str]) -> None:
@@ -134,8 +148,11 @@ def restless(ledger: Ledger, *, threads: int, object_ids: list[str]) -> None:
 WRITERS: Mapping[str, Callable[..., None]] = {"crowd": crowd, "bulk": bulk, "single": single, "restless": restless}
 
 
-def _until(seconds: float, name: str, commit: Callable[[int], object]) -> None:
+def _race(seconds: float, go: str, name: str, commit: Callable[[int], object]) -> None:
+    """From the moment that the file `go` is there: whoever started alone would count the time without rivals."""
     say(ready=os.getpid())
+    while not Path(go).exists():
+        time.sleep(0.005)
     commits, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
         commit(commits)

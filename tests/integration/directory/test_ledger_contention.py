@@ -35,15 +35,10 @@ def test_processes_and_threads_lose_no_update_and_share_no_id(azurite: Azurite, 
 
 def test_a_large_writer_gets_its_share_beside_eight_small_ones(azurite: Azurite, ledger: Ledger) -> None:
     with WriterProcesses(azurite.connection_string) as writers:
-        pids = [
-            writers.start(writer, tenant_id=ledger.tenant_id, seconds=SECONDS) for writer in ["bulk", *["single"] * 8]
-        ]
-        for pid in pids:
-            writers.wait(pid)
+        done = writers.race(["bulk", *["single"] * 8], ledger.tenant_id, SECONDS)
 
-    done = [line for line in writers.said if "writer" in line]
-    large = [line["commits"] for line in done if line["writer"] == "bulk"]
-    small = [line["commits"] for line in done if line["writer"] == "single"]
+    large = [commits for writer, commits in done if writer == "bulk"]
+    small = [commits for writer, commits in done if writer == "single"]
     print(
         f"\ncommits a second: 98 rows {large[0] / SECONDS:.1f};",
         "1 row " + ", ".join(f"{commits / SECONDS:.1f}" for commits in small),
