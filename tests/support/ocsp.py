@@ -1,7 +1,5 @@
 """OCSP clients: OpenSSL, GnuTLS and cryptography, on requests and replies in files."""
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +16,7 @@ from shared.pki.ocsp_certificate import OcspCertification
 from shared.pki.ocsp_signers import OcspSigners
 from shared.pki.ocsp_statuses import OcspStatuses
 from tests.support.crls import TestCrls
+from tests.support.revocation_checkers import run
 
 NEVER_CACHED = timedelta(0)
 
@@ -94,14 +93,3 @@ class OcspFiles:
         chosen = ["-reqin", str(request)] if "-no_nonce" not in arguments else []
         ca = ["-issuer", str(self.issuer_pem), "-CAfile", str(self.issuer_pem)]
         return run(["openssl", "ocsp", *ca, *chosen, *arguments, "-respin", str(path)])
-
-
-def run(command: Sequence[str], *, code: int | None = 0) -> str:
-    """Standard output and standard error together."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert code is None or done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def has_ocsptool() -> bool:
-    return shutil.which("ocsptool") is not None
