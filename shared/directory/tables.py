@@ -196,10 +196,6 @@ class TableStore:
         if reply.status not in (204, 404):
             raise _refused(reply)
 
-    def close(self) -> None:
-        self._pool.shutdown()
-        self._client.close()
-
     def _range(self, partition: str, start: str, end: str) -> list[Entity]:
         return list(self.query(partition, start, end))
 
