@@ -51,14 +51,19 @@ def accepted_keys(entries: object, issuers: frozenset[str], tenant_id: str) -> t
             moduli.setdefault(str(entry.get("kid")), set()).add((str(entry.get("n")), str(entry.get("e"))))
             key = accept_key(entry, issuers, tenant_id)
         except KeyRefused as reason:
-            refused.append(str(reason))
+            refused.append(f"{_name(entry)}: {reason}")
         else:
             accepted[key.kid] = key
     for kid, different in moduli.items():
         if len(different) > 1 and kid in accepted:
             del accepted[kid]
-            refused.append("the kid names several keys")
+            refused.append(f"{kid[:MAX_KID_LENGTH]!r}: names several keys")
     return accepted, refused
+
+
+def _name(entry: object) -> str:
+    """For the log: published by the issuer, and still nothing to print as it is."""
+    return repr(entry.get("kid"))[:MAX_KID_LENGTH] if isinstance(entry, dict) else "?"
 
 
 def accept_key(jwk: Mapping[str, Any], issuers: frozenset[str], tenant_id: str) -> SigningKey:

@@ -101,6 +101,7 @@ class SigningKeyStore:
         self._attempted_at: datetime | None = None
         self._failures = 0
         self._failure: str | None = None
+        self._refused: tuple[str, ...] = ()
         self._absent: dict[str, datetime] = {}
 
     def find(self, kid: str, now: datetime) -> SigningKey:
@@ -222,8 +223,10 @@ class SigningKeyStore:
             self._held = held_keys.merged(self._held, published, self._clock())
             self._failure, self._failures = None, 0
             held = self._held
-        for reason in published.refused:
-            log.warning("a key of %s is not used: %s", self.source.metadata_url, reason)
+            news = published.refused != self._refused
+            self._refused = published.refused
+        if news:
+            log.warning("keys of %s are left out: %s", self.source.metadata_url, "; ".join(published.refused) or "none")
         return held
 
     def _fail(self, reason: str) -> None:
