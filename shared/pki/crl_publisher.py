@@ -26,7 +26,7 @@ log = logging.getLogger("entra_pki.crl")
 
 KEPT = 200
 """CRLs of an issuer that stay in the blob storage: over a week at one an hour. The ledger's log names them all."""
-ATTEMPTS = 5
+ATTEMPTS = 10
 REBUILT_AFTER = PUBLISHED_EVERY - timedelta(minutes=2)
 """The timer runs every minute: so the next CRL is there when clients start to look for it."""
 
