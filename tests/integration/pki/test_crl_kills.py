@@ -73,7 +73,6 @@ def test_numbers_rise_and_cover_ever_more_whoever_is_killed_wherever(
                     gap,
                     seed,
                     specimen.id,
-                    numbers,
                 )
                 for seed, gap in enumerate(list(BETWEEN) * TIMES)
             ],
