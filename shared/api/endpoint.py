@@ -115,10 +115,11 @@ def endpoint(
     def register(handler: Handler) -> Trigger:
         name = handler.__name__
         summary = (handler.__doc__ or "").partition("\n")[0]
-        register_route(Route(name, method, template, permission, summary, body, query, reply, status))
+        route = Route(name, method, template, permission, summary, body, query, reply, status)
+        register_route(route)
 
         def trigger(req: func.HttpRequest) -> func.HttpResponse:
-            return _serve(req, name, handler, permission, body, query, status)
+            return _serve(req, route, handler)
 
         # No functools.wraps: the worker reads the signature through __wrapped__ and would refuse to load `call`.
         trigger.__name__ = trigger.__qualname__ = name
@@ -136,34 +137,21 @@ def request_id_of(req: func.HttpRequest) -> str:
     return given if REQUEST_ID.fullmatch(given) else str(uuid4())
 
 
-def _serve(
-    req: func.HttpRequest,
-    name: str,
-    handler: Handler,
-    permission: Permission | None,
-    body: type[BaseModel] | None,
-    query: type[BaseModel] | None,
-    status: int,
-) -> func.HttpResponse:
+def _serve(req: func.HttpRequest, route: Route, handler: Handler) -> func.HttpResponse:
     started = time.perf_counter()
     request_id = request_id_of(req)
     actor = PUBLIC
     try:
-        if permission is not None:
+        if route.permission is not None:
             _require_https(req)
-            actor = _authorised(req, permission)
-        call: Call[Any, Any] = Call(
-            request=req,
-            context=Context(actor, request_id),
-            body=validated(body, read_object(req.get_body(), req.headers.get("content-type", ""))) if body else None,
-            query=validated(query, query_parameters(str(req.url))) if query else None,
-        )
-        response = _response(handler(call), call, status)
+            actor = _authorised(req, route.permission)
+        call: Call[Any, Any] = Call(req, Context(actor, request_id), _body(req, route), _query(req, route))
+        response = _response(handler(call), call, route.status)
     except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
         response = error_reply(error, request_id, req.headers.get("accept", ""))
     log.info(
         "%s %s by %s:%s in %.1f ms, request %s",
-        name,
+        route.function,
         response.status_code,
         actor.kind,
         actor.id,
@@ -178,6 +166,16 @@ def _authorised(req: func.HttpRequest, permission: Permission) -> Actor:
     identity = services().authenticator.authenticate([authorization] if authorization is not None else [])
     identity.require(permission)
     return identity.actor
+
+
+def _body(req: func.HttpRequest, route: Route) -> BaseModel | None:
+    if route.body is None:
+        return None
+    return validated(route.body, read_object(req.get_body(), req.headers.get("content-type", "")))
+
+
+def _query(req: func.HttpRequest, route: Route) -> BaseModel | None:
+    return validated(route.query, query_parameters(str(req.url))) if route.query else None
 
 
 def _require_https(req: func.HttpRequest) -> None:
