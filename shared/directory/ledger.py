@@ -10,7 +10,7 @@ from shared.directory.errors import MalformedRow
 from shared.directory.head import Head
 from shared.directory.log import LogChange, LogOperation, LogRow, decode_log_row, log_key
 from shared.directory.partition import Partition, prefix_end
-from shared.directory.records.base import Record
+from shared.directory.records.base import Record, Row
 from shared.directory.tables import TableStore
 from shared.directory.transaction import Transaction
 from shared.directory.turns import Turns
@@ -91,11 +91,21 @@ class Ledger:
         """
         prefix = f"{kind.KIND}|"
         if kind.SEQUENCE and start is None and end is None:
-            rows = self._partition.scan_ids(kind.KIND, self.head().next_ids.get(kind.SEQUENCE, 1) - 1)
+            rows = self._partition.scan_ids(kind.KIND, self._last_id(kind.SEQUENCE))
         else:
             rows = self._partition.scan(start or prefix, end or prefix_end(prefix))
         for _, row in rows:
             yield kind.from_row(row)
+
+    def replicated_rows(self, kind: type[Record]) -> Iterator[Row]:
+        """What the replica repeats of every record of a kind, ordered by key; nothing else is read."""
+        if kind.SEQUENCE:
+            rows = self._partition.scan_ids(kind.KIND, self._last_id(kind.SEQUENCE), kind.REPLICATED)
+        else:
+            prefix = f"{kind.KIND}|"
+            rows = self._partition.scan(prefix, prefix_end(prefix))
+        for _, row in rows:
+            yield {name: row[name] for name in kind.REPLICATED if name in row}
 
     def log(self, after: int, until: int | None = None) -> Iterator[LogRow]:
         """The log rows with after < seq ≤ until, in order. Raises MalformedRow where one is missing."""
@@ -107,6 +117,9 @@ class Ledger:
                 raise MalformedRow(log_key(expected), "the log row is missing")
             expected += 1
             yield log
+
+    def _last_id(self, sequence: str) -> int:
+        return self.head().next_ids.get(sequence, 1) - 1
 
 
 def _pending(request: Request[T], deadline: Deadline) -> Pending:

@@ -37,11 +37,14 @@ class Partition:
         """(key, row) with start ≤ key < end, ordered."""
         return _rows(self.tables.query(self.name, start, end, deadline))
 
-    def scan_ids(self, kind: str, last_id: int) -> Iterator[tuple[str, Row]]:
-        """All rows of a kind whose keys are `kind|<10 digits>` with ids up to `last_id`, read in parallel, ordered."""
+    def scan_ids(self, kind: str, last_id: int, only: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
+        """All rows of a kind whose keys are `kind|<10 digits>` with ids up to `last_id`, read in parallel, ordered.
+
+        `only`: read these properties (short ones, which are never chunked) and no others.
+        """
         starts = range(0, last_id + 1, ID_RANGE)
         ranges = [(f"{kind}|{start:010d}", f"{kind}|{start + ID_RANGE:010d}") for start in starts]
-        return _rows(self.tables.query_ranges(self.name, ranges))
+        return _rows(self.tables.query_ranges(self.name, ranges, only=only))
 
 
 def prefix_end(prefix: str) -> str:

@@ -120,15 +120,26 @@ class TableStore:
             found = list(self._pool.map(lambda key: self.get(partition, key, deadline), keys))
         return {key: entity for key, entity in zip(keys, found, strict=True) if entity is not None}
 
-    def query(self, partition: str, start: str, end: str | None, deadline: Deadline | None = None) -> Iterator[Entity]:
+    def query(
+        self,
+        partition: str,
+        start: str,
+        end: str | None,
+        deadline: Deadline | None = None,
+        *,
+        only: Sequence[str] = (),
+    ) -> Iterator[Entity]:
         """The entities with start ≤ RowKey < end, in order; each page is read when the one before it is used up.
 
-        `deadline` holds for each page. Raises: StorageUnavailable, StorageRefused.
+        `deadline` holds for each page; `only`: with these properties and no others. Raises: StorageUnavailable,
+        StorageRefused.
         """
         condition = f"PartitionKey eq {_literal(partition)} and RowKey ge {_literal(start)}"
         if end is not None:
             condition += f" and RowKey lt {_literal(end)}"
         query = {"$filter": condition, "$top": str(PAGE)}
+        if only:
+            query["$select"] = ",".join(("RowKey", *only))
         continuation: dict[str, str] = {}
         while True:
             reply = self._retried(
@@ -141,13 +152,15 @@ class TableStore:
             if not continuation:
                 return
 
-    def query_ranges(self, partition: str, ranges: Sequence[tuple[str, str]], parallel: int = 8) -> Iterator[Entity]:
+    def query_ranges(
+        self, partition: str, ranges: Sequence[tuple[str, str]], parallel: int = 8, *, only: Sequence[str] = ()
+    ) -> Iterator[Entity]:
         """The entities of several key ranges, range after range, up to `parallel` ranges read ahead."""
-        window = [self._pool.submit(self._range, partition, start, end) for start, end in ranges[:parallel]]
+        window = [self._pool.submit(self._range, partition, start, end, only) for start, end in ranges[:parallel]]
         for start, end in [*ranges[parallel:], *[("", "")] * len(window)]:
             page = window.pop(0).result()
             if start:
-                window.append(self._pool.submit(self._range, partition, start, end))
+                window.append(self._pool.submit(self._range, partition, start, end, only))
             yield from page
 
     def transact(self, batch: Batch, deadline: Deadline) -> BatchReply | None:
@@ -196,8 +209,8 @@ class TableStore:
         if reply.status not in (204, 404):
             raise _refused(reply)
 
-    def _range(self, partition: str, start: str, end: str) -> list[Entity]:
-        return list(self.query(partition, start, end))
+    def _range(self, partition: str, start: str, end: str, only: Sequence[str]) -> list[Entity]:
+        return list(self.query(partition, start, end, only=only))
 
     def _retried(self, method: str, path: str, deadline: Deadline, **arguments: Any) -> _Reply:
         """For requests that may be sent twice. Raises: StorageUnavailable."""

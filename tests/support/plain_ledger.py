@@ -8,7 +8,7 @@ from typing import TypeVar
 from shared.context import Actor, ActorKind
 from shared.directory.head import Head, empty_head
 from shared.directory.log import LogChange, LogOperation, LogRow, changed, log_row
-from shared.directory.records.base import Record
+from shared.directory.records.base import Record, Row
 from shared.directory.records.certificate import Certificate
 from shared.directory.records.user import User
 
@@ -73,6 +73,9 @@ class PlainLedger:
         for key, record in sorted(self.records.items()):
             if isinstance(record, kind) and (start is None or key >= start) and (end is None or key < end):
                 yield record
+
+    def replicated_rows(self, kind: type[Record]) -> Iterator[Row]:
+        return (record.replicated_row() for record in self.scan(kind))
 
     def log(self, after: int, until: int | None = None) -> Iterator[LogRow]:
         yield from self.log_rows[after : len(self.log_rows) if until is None else until]

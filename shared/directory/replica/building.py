@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shared.directory.head import Head
-from shared.directory.records.base import Record, Row
+from shared.directory.records.base import Row
 from shared.directory.records.certificate import Certificate
 from shared.directory.records.user import Group, User
 from shared.directory.replica import schema
@@ -48,13 +48,13 @@ def build(path: Path, source: Source, tenant_id: str, head: Head) -> None:
     connection = schema.create(path, tenant_id)
     try:
         connection.execute("BEGIN")
-        _load_users(connection, _rows(source, User))
+        _load_users(connection, source.replicated_rows(User))
         issuers = Issuers(connection)
         connection.executemany(
             INSERT_CERTIFICATE,
-            (certificate_columns(row, issuers.number(row)) for row in _rows(source, Certificate)),
+            (certificate_columns(row, issuers.number(row)) for row in source.replicated_rows(Certificate)),
         )
-        connection.executemany(INSERT_GROUP, (group_columns(row) for row in _rows(source, Group)))
+        connection.executemany(INSERT_GROUP, (group_columns(row) for row in source.replicated_rows(Group)))
         connection.execute(
             "UPDATE position SET seq = ?, hash = ?, users_hash = ?", (head.seq, head.last_hash, head.last_hash)
         )
@@ -63,10 +63,6 @@ def build(path: Path, source: Source, tenant_id: str, head: Head) -> None:
         schema.finish(connection)
     finally:
         connection.close()
-
-
-def _rows(source: Source, kind: type[Record]) -> Iterable[Row]:
-    return (record.replicated_row() for record in source.scan(kind))
 
 
 def _load_users(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:

@@ -14,6 +14,7 @@ from shared.directory.replica.columns import (
     INSERT_LISTING,
     INSERT_USER,
     UPDATE_LISTING,
+    UPDATE_LISTING_BUT_TEXT,
     Issuers,
     certificate_columns,
     group_columns,
@@ -53,6 +54,7 @@ class ChangeWriter:
         self._ranks = RankWriter(connection)
         self._certificates = CertificateCounter(connection)
         self._counts: Counter[str] = Counter()
+        self._texts: dict[int, tuple[str | None, str | None]] = {}
         self._users_changed = False
 
     def put(self, key: str, row: Row) -> None:
@@ -78,6 +80,7 @@ class ChangeWriter:
 
     def flush(self, seq: int, chain_hash: str) -> None:
         """Writes the position of the last log row that is applied, and what was only counted so far."""
+        self._index_texts()
         self._ranks.flush()
         self._certificates.flush()
         self._connection.executemany(
@@ -101,17 +104,19 @@ class ChangeWriter:
             return
         before = self._listed(user_id)
         self._connection.execute(INSERT_USER, user_columns(row, folded))
-        if before and before.folded == folded:  # leaves the index by name alone
-            self._connection.execute(UPDATE_LISTING, (*listing[1:3], user_id))
-        else:
+        if before is None:
             self._connection.execute(INSERT_LISTING, listing)
-        self._index(before, self._listed(user_id))
+        elif before.folded != folded:
+            self._connection.execute(UPDATE_LISTING, listing)
+        else:
+            self._connection.execute(UPDATE_LISTING_BUT_TEXT, listing[:3])
+        self._index(user_id, before, self._listed(user_id))
 
     def _remove_user(self, user_id: int) -> None:
         before = self._listed(user_id)
         self._connection.execute("DELETE FROM listing WHERE id = ?", (user_id,))
         self._connection.execute("DELETE FROM users WHERE id = ?", (user_id,))
-        self._index(before, None)
+        self._index(user_id, before, None)
 
     def _listed(self, user_id: int) -> _Listed | None:
         found = self._connection.execute(
@@ -121,7 +126,7 @@ class ChangeWriter:
         ).fetchone()
         return found and _Listed(*found)
 
-    def _index(self, before: _Listed | None, after: _Listed | None) -> None:
+    def _index(self, user_id: int, before: _Listed | None, after: _Listed | None) -> None:
         """Brings trigrams, ranks and counts from one state of a user to another; None: not listed."""
         if before == after:
             return
@@ -138,14 +143,17 @@ class ChangeWriter:
                 self._counts["active"] += step * user.active
                 self._counts["deleted"] += step * user.deleted
                 self._counts["guests"] += step * user.guest
-        self._index_text(before, after)
+        first = self._texts[user_id][0] if user_id in self._texts else before.folded if before else None
+        self._texts[user_id] = first, after.folded if after else None
 
-    def _index_text(self, before: _Listed | None, after: _Listed | None) -> None:
-        if before and after and before.folded == after.folded:
-            return
-        if before:
-            self._connection.execute(
-                "INSERT INTO trigrams (trigrams, rowid, folded) VALUES ('delete', ?, ?)", (before.id, before.folded)
-            )
-        if after:
-            self._connection.execute("INSERT INTO trigrams (rowid, folded) VALUES (?, ?)", (after.id, after.folded))
+    def _index_texts(self) -> None:
+        """In ascending order, since FTS5 writes out what it has gathered whenever a rowid is lower than the last."""
+        for user_id, (before, after) in sorted(self._texts.items()):
+            if before == after:
+                continue
+            if before is not None:
+                self._connection.execute(
+                    "INSERT INTO trigrams (trigrams, rowid, folded) VALUES ('delete', ?, ?)", (user_id, before)
+                )
+            if after is not None:
+                self._connection.execute("INSERT INTO trigrams (rowid, folded) VALUES (?, ?)", (user_id, after))

@@ -9,8 +9,10 @@ from shared.directory.replica.text_folding import FIELD_END, searchable_text
 from shared.directory.replica.values import pack_guid, pack_hex, pack_text_time
 
 INSERT_USER = f"INSERT OR REPLACE INTO users VALUES ({', '.join('?' * 9)})"  # noqa: S608  (a constant)
-UPDATE_LISTING = "UPDATE listing SET is_active = ?, synced_at = ? WHERE id = ?"
-INSERT_LISTING = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?)"
+INSERT_LISTING = "INSERT INTO listing VALUES (?1, ?2, ?3, ?4)"
+UPDATE_LISTING = "UPDATE listing SET is_active = ?2, synced_at = ?3, folded = ?4 WHERE id = ?1"
+UPDATE_LISTING_BUT_TEXT = "UPDATE listing SET is_active = ?2, synced_at = ?3 WHERE id = ?1"
+"""Leaves the index by name alone."""
 INSERT_CERTIFICATE = f"INSERT OR REPLACE INTO certificates VALUES ({', '.join('?' * 22)})"  # noqa: S608
 INSERT_GROUP = "INSERT OR REPLACE INTO groups VALUES (?, ?)"
 

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from shared.directory.head import Head
 from shared.directory.log import LogRow
-from shared.directory.records.base import Record
+from shared.directory.records.base import Record, Row
 
 R = TypeVar("R", bound=Record)
 
@@ -24,6 +24,8 @@ class Source(Protocol):
     def get_many(self, kind: type[R], keys: Sequence[str]) -> dict[str, R]: ...
 
     def scan(self, kind: type[R], *, start: str | None = None, end: str | None = None) -> Iterator[R]: ...
+
+    def replicated_rows(self, kind: type[Record]) -> Iterator[Row]: ...
 
     def log(self, after: int, until: int | None = None) -> Iterator[LogRow]: ...
 

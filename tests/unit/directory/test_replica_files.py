@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shared.context import REQUEST_BUDGET, Deadline
+from shared.directory.records.base import Record, Row
 from shared.directory.replica import Replica, ReplicaBuilding, ReplicaUnavailable, UserQuery, schema, source
 from shared.directory.replica.files import ReplicaFolder
 from tests.support.people import NOW, certificate, user
@@ -236,14 +237,13 @@ def test_a_large_replica_is_built_in_the_background(
 ) -> None:
     monkeypatch.setattr(source, "LARGE", 10)
     ledger.commit(certificate(1, user_id=17))
-    may_build, scan = threading.Event(), ledger.scan
+    may_build, rows = threading.Event(), ledger.replicated_rows
 
-    def slow_scan(kind: type, *, start: str | None = None, end: str | None = None) -> Iterator[object]:
-        if start is None:
-            may_build.wait(10)
-        return scan(kind, start=start, end=end)
+    def slow_rows(kind: type[Record]) -> Iterator[Row]:
+        may_build.wait(10)
+        return rows(kind)
 
-    ledger.scan = slow_scan  # type: ignore[method-assign,assignment]
+    ledger.replicated_rows = slow_rows  # type: ignore[method-assign]
     replica = open_replica()
     replica.catch_up(Deadline.after(REQUEST_BUDGET))
 
