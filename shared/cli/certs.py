@@ -22,6 +22,7 @@ from shared.pki.revocation import REQUESTABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shared.cli.pkilint_report import Finding
     from shared.directory.records.certificate import Certificate
     from shared.directory.replica.queries import CertificateSummary
     from shared.pki.certificate_view import CertificateView
@@ -168,6 +169,39 @@ def _each(title: str, chosen: list[int], act: "Callable[[int], Certificate]", as
     emit({"done": done, "refused": refused}, as_json, lambda: f"{len(done)} done, {len(refused)} refused")
     if refused:
         raise click.ClickException(" ".join(refused[:5]))
+
+
+@command.command()
+@click.argument("certificate_id", type=click.IntRange(min=1))
+@json_option
+def lint(certificate_id: int, as_json: bool) -> None:
+    """Have a certificate checked by pkilint, an independent linter; exit code 1 if it finds an error."""
+    try:
+        findings = _lint(_view(certificate_id).certificate)
+    except ImportError:
+        raise click.ClickException("pkilint is not installed: pip install pkilint") from None
+    emit([asdict(finding) for finding in findings], as_json, lambda: _findings_table(findings))
+    if any(finding.is_error for finding in findings):
+        sys.exit(1)
+
+
+def _lint(certificate: "Certificate") -> "list[Finding]":
+    from shared.cli.pkilint_report import closest_smime_level, pkix_findings, smime_findings
+
+    if certificate.der is None:
+        raise click.ClickException(f"The certificate {certificate.id} is {certificate.status}: it was not signed.")
+    if certificate.certificate_type is CertificateType.EMAIL_PROTECTION:
+        return pkix_findings(certificate.der) + smime_findings(certificate.der, closest_smime_level(certificate.der))
+    return pkix_findings(certificate.der)
+
+
+def _findings_table(findings: "list[Finding]") -> Table | str:
+    if not findings:
+        return "pkilint finds nothing."
+    table = Table("severity", "code", "message")
+    for finding in findings:
+        table.add_row(finding.severity, escape(finding.code), escape(finding.message))
+    return table
 
 
 def _view(certificate_id: int) -> "CertificateView":

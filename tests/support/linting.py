@@ -1,70 +1,9 @@
-"""Other people's checkers on our certificates: pkilint, OpenSSL, GnuTLS."""
+"""Other people's checkers on our certificates: OpenSSL and GnuTLS; pkilint is `shared.cli.pkilint_report`."""
 
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pkilint import loader
-from pkilint.cabf import smime
-from pkilint.cabf.smime.smime_constants import Generation, ValidationLevel
-from pkilint.pkix import certificate, extension, name
-from pkilint.validation import ValidationFindingSeverity
-
-
-@dataclass(frozen=True)
-class Finding:
-    severity: str
-    code: str
-    message: str
-
-
-def pkix_findings(der: bytes) -> list[Finding]:
-    """What pkilint's RFC 5280 linter says of a certificate, notices included."""
-    return _findings(_pkix_validator(), der)
-
-
-def smime_findings(der: bytes, level: ValidationLevel) -> list[Finding]:
-    """What pkilint's CA/B Forum S/MIME linter says, for the level and the multipurpose generation."""
-    return _findings(_smime_validator(level), der)
-
-
-def of_level_error(findings: list[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.severity in ("ERROR", "FATAL")]
-
-
-@cache
-def _pkix_validator() -> Any:
-    return certificate.create_pkix_certificate_validator_container(
-        certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
-        [
-            certificate.create_issuer_validator_container([]),
-            certificate.create_validity_validator_container(),
-            certificate.create_subject_validator_container([]),
-            certificate.create_extensions_validator_container([]),
-            certificate.create_spki_validator_container([]),
-        ],
-    )
-
-
-@cache
-def _smime_validator(level: ValidationLevel) -> Any:
-    return certificate.create_pkix_certificate_validator_container(
-        smime.create_decoding_validators(), smime.create_subscriber_validators(level, Generation.MULTIPURPOSE)
-    )
-
-
-def _findings(validator: Any, der: bytes) -> list[Finding]:
-    parsed = loader.RFC5280CertificateDocumentLoader().load_der_document(der, "certificate")
-    return [
-        Finding(described.finding.severity.name, described.finding.code, described.message or "")
-        for result in validator.validate(parsed.root)
-        for described in result.finding_descriptions
-        if described.finding.severity <= ValidationFindingSeverity.NOTICE
-    ]
 
 
 def openssl_refusals(root_pem: Path, certificates: Sequence[Path], purpose: str = "any") -> str:

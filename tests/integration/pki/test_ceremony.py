@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
+from shared.cli.pkilint_report import pkix_findings
 from shared.directory.ledger import Ledger
 from shared.directory.records.issuer import Issuer, IssuerStatus
 from shared.pki.ceremony import Ceremony
@@ -17,7 +18,7 @@ from shared.pki.crl_reachability import crl_problems
 from shared.pki.errors import BackendUnavailable, CaNotInitialized, CeremonyRefused, IssuerNotFound
 from shared.pki.issuer_certificate import IssuerPlan
 from shared.pki.keys import KeyType, PrivateKey, generate_key, signature_hash, spki_der
-from tests.support.linting import openssl_refusals, pkix_findings
+from tests.support.linting import openssl_refusals
 from tests.support.pki import PASSPHRASE, TestCa, context, order, software_backend
 from tests.support.signing_backends import HookedBackend
 

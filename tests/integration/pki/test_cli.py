@@ -15,6 +15,7 @@ import shared.services
 from local.azurite.azurite import Azurite
 from shared.cli import ca as ca_command
 from shared.cli import certs as certs_command
+from shared.directory.records.certificate import CertificateType
 from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.pki.errors import CeremonyRefused
@@ -202,8 +203,16 @@ class TestCerts:
         assert out.read_bytes() == issued.certificate.der
         run("certs", "export", "1", "--der", "--chain", code=2)
 
+    def test_lint_asks_an_independent_checker(self, ca: TestCa, run: Run) -> None:
+        for certificate_type in (CertificateType.CLIENT_AUTH, CertificateType.EMAIL_PROTECTION):
+            ca.issuance.issue(order(ca.add_user(), certificate_type=certificate_type), context())
+
+        assert "nothing" in run("certs", "lint", "1").stdout
+        found = as_json(run("certs", "lint", "2", "--json", code=1))
+        assert "cabf.smime.certificate_policies_extension_missing" in {finding["code"] for finding in found}
+
     def test_a_certificate_that_is_not_there_is_told(self, ca: TestCa, run: Run) -> None:
-        for arguments in (("show", "7"), ("export", "7"), ("show", "x")):
+        for arguments in (("show", "7"), ("export", "7"), ("lint", "7")):
             with pytest.raises(AppError) as caught:
                 run("certs", *arguments)
             assert caught.value.code == "certificate_not_found"

@@ -122,6 +122,21 @@ def test_a_key_may_be_used_again_after_24_hours(stage: Stage) -> None:
     assert stage.issue(order(stage.user)).certificate.id != first.certificate.id
 
 
+def test_the_sweeper_forgets_used_keys_after_24_hours(stage: Stage) -> None:
+    sweeper = Sweeper(stage.ledger, clock=stage.clock)
+    stage.issue(order(stage.user), key="one")
+    stage.pass_time(hours=12)
+    stage.issue(order(stage.user), key="two")
+    assert sweeper.run(context()).forgotten == 0
+
+    stage.pass_time(hours=12)
+
+    assert sweeper.run(context()).forgotten == 1
+    assert sweeper.run(context()).forgotten == 0
+    assert len(list(stage.ledger.scan(IdempotentRequest))) == 1
+    assert len(stage.ca.certificates()) == 2
+
+
 def test_a_request_still_in_flight_is_answered_with_when_to_come_back(stage: Stage) -> None:
     stage.fail_once(after_signing=True)
     wanted = order(stage.user)
