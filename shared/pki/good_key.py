@@ -13,7 +13,6 @@ FERMAT_ROUNDS = 100
 
 _SMALL_PRIMES = tuple(n for n in range(2, 752) if all(n % d for d in range(2, math.isqrt(n) + 1)))
 _SIEVE = 16 * 9 * 5 * 7 * 11  # about one number in 50 is a square modulo this
-_SQUARES = frozenset(n * n % _SIEVE for n in range(_SIEVE))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 _ROCA_PRIMES = tuple(prime for prime in _SMALL_PRIMES if 3 <= prime <= 167)
 
@@ -62,8 +61,14 @@ def _has_close_primes(modulus: int) -> bool:
     """
     a = math.isqrt(modulus) + 1
     start, step = (a * a - modulus) % _SIEVE, 2 * a % _SIEVE
-    possible = [i for i in range(FERMAT_ROUNDS) if (start + i * (step + i)) % _SIEVE in _SQUARES]
+    squares = _squares_of_sieve()
+    possible = [i for i in range(FERMAT_ROUNDS) if (start + i * (step + i)) % _SIEVE in squares]
     return any(math.isqrt(square) ** 2 == square for square in ((a + i) * (a + i) - modulus for i in possible))
+
+
+@cache
+def _squares_of_sieve() -> frozenset[int]:
+    return frozenset(n * n % _SIEVE for n in range(_SIEVE))
 
 
 def _kind(key: object) -> str:

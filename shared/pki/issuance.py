@@ -1,6 +1,7 @@
 """The issuance cycle: from an order to a certificate, in the order that loses nothing (docs/issuance-cycle.md)."""
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,8 +44,13 @@ from shared.pki.tbs import Draft, Validity, assemble
 from shared.pki.user_certificate import UserCertificate, validity
 from shared.pki.user_ids import serial_number_text
 
+log = logging.getLogger("entra_pki.issuance")
+
 SERIAL_NUMBER_BITS = 159
 """All random (CA/B BR 7.1 wants 64), positive, at most 20 octets."""
+
+CONFIRMING_TIME = timedelta(seconds=5)
+"""What is signed gets this long to be recorded as issued, even if the caller's time is up: else it is lost work."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +231,10 @@ class Issuance:
         """Step 6: `issued`, or the reason why it is not handed out although it was signed."""
         fingerprint = hashlib.sha256(der).hexdigest()
         request = confirm(pending, der, fingerprint, self._policy, context)
-        confirmed = self._ledger.commit(request, context.deadline).value
+        deadline = Deadline.after(max(timedelta(seconds=context.deadline.remaining), CONFIRMING_TIME))
+        confirmed = self._ledger.commit(request, deadline).value
         if confirmed.refusal is not None:
+            log.warning("certificate %d was signed, not handed out: %s", pending.id, confirmed.refusal.code)
             raise confirmed.refusal
         return confirmed.certificate
 

@@ -1,13 +1,16 @@
 """What happens when something goes wrong, or somebody else acts, between two steps of the issuance cycle."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from shared.context import Deadline
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import (
     Certificate,
@@ -147,6 +150,16 @@ def test_nothing_is_signed_after_the_reservation_ran_out(tables: TableStore, ten
 
     assert caught.value.status == 504
     assert stage.only_certificate().status is CertificateStatus.PENDING
+
+
+def test_what_is_signed_in_time_is_recorded_although_the_callers_time_is_up(stage: Stage) -> None:
+    asked = replace(context(), deadline=Deadline.after(timedelta(seconds=2)))
+    stage.at_signature(lambda: time.sleep(asked.deadline.remaining))
+
+    issued = stage.ca.issuance.issue(order(stage.user), asked)
+
+    assert asked.deadline.expired
+    assert issued.certificate.status is CertificateStatus.ISSUED
 
 
 def test_the_sweeper_revokes_what_stayed_pending_for_15_minutes(stage: Stage) -> None:
