@@ -57,8 +57,7 @@ def ids_between(connection: sqlite3.Connection, order: Order, active: bool | Non
             break
         before += size
     condition = "" if active is None else f"AND is_active = {active:d}"
-    skip = first - before
-    return [row[0] for row in _from(connection, "id", order, start, skip + last - first, condition)[skip:]]
+    return [row[0] for row in _from(connection, "id", order, start, last - first, condition, first - before)]
 
 
 def count_since(connection: sqlite3.Connection, active: bool | None, synced_at: int) -> int:
@@ -140,16 +139,26 @@ _AT_OR_BEFORE = "(value, id) <= (?, ?) ORDER BY value DESC, id DESC LIMIT 1"
 
 
 def _from(
-    connection: sqlite3.Connection, columns: str, order: Order, start: Place, limit: int, condition: str = ""
+    connection: sqlite3.Connection,
+    columns: str,
+    order: Order,
+    start: Place,
+    limit: int,
+    condition: str = "",
+    skip: int = 0,
 ) -> list[tuple[Any, ...]]:
-    """At most `limit` users from `start` on.
+    """At most `limit` users from `start` on, after leaving out some.
 
     In two steps, those of the same value and those of greater ones, because only so SQLite enters an index on the
     value at a place.
     """
     select = f"SELECT {columns} FROM listing WHERE {order.value}"
-    same = connection.execute(f"{select} = ? AND id >= ? {condition} ORDER BY id LIMIT ?", (*start, limit)).fetchall()
-    greater = connection.execute(
-        f"{select} > ? {condition} ORDER BY {order.value}, id LIMIT ?", (start[0], limit - len(same))
+    same = connection.execute(
+        f"{select} = ? AND id >= ? {condition} ORDER BY id LIMIT ?", (*start, skip + limit)
     ).fetchall()
-    return [*same, *greater]
+    found = same[skip:]
+    greater = connection.execute(
+        f"{select} > ? {condition} ORDER BY {order.value}, id LIMIT ? OFFSET ?",
+        (start[0], limit - len(found), max(0, skip - len(same))),
+    ).fetchall()
+    return [*found, *greater]
