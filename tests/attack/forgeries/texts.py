@@ -168,8 +168,12 @@ def marks_in_identifiers() -> Iterator[Forgery]:
     for claim in ("sub", "oid", "preferred_username", "upn", "email", "unique_name", "scp"):
         yield from each(27, CLAIMS, marks, partial(_with_mark, claim), prefix=f"{claim}-")
     yield from each(27, CLAIMS, marks, lambda w, mark: w.token(roles=[ROLE, ROLE + mark]), prefix="roles-")
-    yield from each(27, CLAIMS, marks, lambda w, mark: w.token(groups=["a" + mark]), prefix="groups-")
+    yield case(27, "groups-nul", CLAIMS, lambda w: w.token(groups=["a\0"]))
+    yield case(27, "groups-number", CLAIMS, lambda w: w.token(groups=["a", 1]))
+    yield case(27, "groups-text", CLAIMS, lambda w: w.token(groups="a"))
     yield case(27, "name-nul", CLAIMS, lambda w: w.token(name="Ada\0"))
+    yield case(27, "name-list", CLAIMS, lambda w: w.token(name=["Ada"]))
+    yield case(27, "group-with-joined-emoji-is-fine", VALID, lambda w: w.token(groups=["Family 👩\u200d👧"]))
     yield case(27, "name-with-direction-marks-is-fine", VALID, lambda w: w.token(name="\u200fעדה\u200e Lovelace"))
 
 
