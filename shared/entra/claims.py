@@ -210,7 +210,7 @@ def subject_is_not_empty(claims: Claims, *_: object) -> bool:
 
 
 def names_are_texts(claims: Claims, *_: object) -> bool:
-    """Names of people and groups may hold direction marks and joined emoji; only NUL, where some readers end, may not."""
+    """Names of people and groups may hold direction marks and joined emoji; only NUL, where some readers stop, not."""
     try:
         return "\0" not in "".join((claims.get("name", ""), *claims.get("groups", ())))
     except TypeError:
