@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -19,7 +20,7 @@ SECURITY_IDENTIFIER = ObjectIdentifier("1.3.6.1.4.1.311.25.2.1")
 """szOID_NTDS_OBJECTSID."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class KeyUsage:
     """RFC 5280 4.2.1.3; the bits not named are never set in a user's certificate."""
 
@@ -27,6 +28,7 @@ class KeyUsage:
     key_encipherment: bool = False
     key_agreement: bool = False
 
+    @cached_property
     def extension(self) -> x509.KeyUsage:
         return x509.KeyUsage(
             digital_signature=self.digital_signature,
@@ -46,7 +48,7 @@ SIGNATURE_AND_ENCIPHERMENT = KeyUsage(key_encipherment=True)
 SIGNATURE_AND_AGREEMENT = KeyUsage(key_agreement=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """What a type of certificate looks like.
 

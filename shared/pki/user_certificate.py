@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -33,7 +33,7 @@ def validity(now: datetime, days: int, issuer: IssuerMaterial) -> Validity:
     return Validity(not_before, not_after)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UserCertificate:
     """What a user's certificate is to say. `security_identifier`: the SID to name, None for none."""
 
@@ -56,8 +56,8 @@ class UserCertificate:
             public_key=self.public_key,
             extensions=(
                 *_of_profile(self.profile, isinstance(self.public_key, rsa.RSAPublicKey)),
-                encoded_extension(self._alternative_names(), critical=not list(subject)),  # RFC 5280 4.2.1.6
-                encoded_extension(x509.SubjectKeyIdentifier.from_public_key(self.public_key)),
+                encoded_extension(self.alternative_names, critical=not list(subject)),  # RFC 5280 4.2.1.6
+                encoded_extension(self.key_identifier),
                 *_of_issuer(self.issuer.key_identifier.digest, self.issuer.id, policy.policy_oids, policy.public_url),
                 *self._security_identifier(),
             ),
@@ -72,7 +72,12 @@ class UserCertificate:
     def certified_mail(self) -> str | None:
         return self.holder.mail if self.profile.names_mail else None
 
-    def _alternative_names(self) -> x509.SubjectAlternativeName:
+    @cached_property
+    def key_identifier(self) -> x509.SubjectKeyIdentifier:
+        return x509.SubjectKeyIdentifier.from_public_key(self.public_key)
+
+    @cached_property
+    def alternative_names(self) -> x509.SubjectAlternativeName:
         given = (give(self.holder) for give in self.profile.alternative_names)
         return x509.SubjectAlternativeName([name for name in given if name is not None])
 
@@ -86,7 +91,7 @@ def _of_profile(profile: Profile, is_rsa: bool) -> tuple[bytes, ...]:
     usage = profile.rsa_key_usage if is_rsa else profile.ec_key_usage
     return (
         encoded_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
-        encoded_extension(usage.extension(), critical=True),
+        encoded_extension(usage.extension, critical=True),
         encoded_extension(x509.ExtendedKeyUsage([profile.extended_key_usage])),
     )
 
