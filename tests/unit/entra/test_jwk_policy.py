@@ -95,7 +95,7 @@ def test_a_kid_with_two_keys_is_left_out_whichever_of_them_is_sound() -> None:
 
 def test_what_is_left_out_is_told() -> None:
     keys, refused = accepted_keys([jwk("k", rsa_key("one")), 7, {"kty": "oct", "kid": "s"}], ISSUERS, TENANT)
-    assert (list(keys), refused) == (["k"], ["not an object", "not an RSA key"])
+    assert (list(keys), refused) == (["k"], ["?: not an object", "'s': not an RSA key"])
 
 
 @pytest.mark.parametrize("entries", [None, {}, "keys", 1])
