@@ -56,6 +56,11 @@ class GroupGraphStore:
             self._parents = ParentIndex(self.graph)
         return self.graph.closure(self._parents.direct_groups(node))
 
+    def stored_bytes(self) -> int:
+        """What is kept of the graph, in bytes."""
+        names = (self._name(number, lease) for number, lease in enumerate(self._version.segments))
+        return sum(len(state.data) for name in names if (state := self._state.get(name)))
+
     @property
     def has_news(self) -> bool:
         """Whether the graph changed since the users' records were told."""

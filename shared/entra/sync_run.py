@@ -36,10 +36,11 @@ class SyncRun:
         self._work.look_again(list(self._work.checkpoint.broken))
         try:
             while self._work.checkpoint.round is not None:
-                self._work.breathe()
-                self._step()
+                self._step()  # at least one, however little time there is
                 self._store.save(self._work.checkpoint)
                 self._watch()
+                if self._work.checkpoint.round is not None:
+                    self._work.breathe()
         except OutOfTime:
             return Outcome.CONTINUED
         return Outcome.HELD if self._work.checkpoint.held else Outcome.COMPLETED

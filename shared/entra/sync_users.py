@@ -8,6 +8,7 @@ from shared.context import Deadline
 from shared.directory.records.user import EntraDeletion
 from shared.entra.entra_user import EntraUser, EntraUserMalformed
 from shared.entra.graph_collections import STEP_TIME, Page, object_id_or_none, removal_in
+from shared.entra.graph_errors import GraphNotFound
 from shared.entra.graph_users import READ_USERS
 from shared.entra.group_changes import GroupChange, Operation
 from shared.entra.id_set import IdSet
@@ -21,6 +22,8 @@ from shared.errors import AppError
 
 RECHECKS_AT_ONCE = 100
 """Users asked for one by one in a step: five batches, and five more for their groups."""
+MANY_CHANGES, SCAN_FACTOR = 1000, 50
+"""A point read costs about as much as scanning a hundred rows."""
 FEW = 500
 """So many users may be asked for one by one, even if they are most of the tenant."""
 
@@ -32,6 +35,7 @@ class UserSteps:
         self._work = work
         self._known: KnownUsers | None = None
         self._seen = IdSet(work.round.seen)
+        self._asked = 0
 
     def close(self) -> None:
         if self._known is not None:
@@ -47,7 +51,10 @@ class UserSteps:
         if current.collection == len(collections):
             return self.look_again() if work.checkpoint.rechecks else self._end_listing()
         scoped = bool(work.policy.group_ids)
-        page = work.collections.page(current.link or collections[current.collection], READ_USERS, eventual=scoped)
+        try:
+            page = work.collections.page(current.link or collections[current.collection], READ_USERS, eventual=scoped)
+        except GraphNotFound as error:
+            raise ListingNotCredible("A group of ENTRA_SYNC_GROUP_IDS does not exist in Entra.") from error
         if page.next_link:
             work.collections.fetch_ahead(page.next_link, READ_USERS, eventual=scoped)
         self._compare(page)
@@ -156,7 +163,7 @@ class UserSteps:
         last = {object_id: data for data in page.objects if (object_id := object_id_or_none(data))}
         alive = replace(page, objects=[data for data in last.values() if not removal_in(data)])
         users = self._parsed(alive)
-        known = work.writer.local_ids(list(last))
+        known = self._local_ids(list(last))
         self._doubt(known[object_id] for object_id in last if object_id in known and removal_in(last[object_id]))
         work.look_again([object_id for object_id in users if object_id not in known and self._may_be_ours(object_id)])
         sightings = [
@@ -165,6 +172,17 @@ class UserSteps:
             if object_id in known
         ]
         work.note_written(work.writer.sightings(sightings))
+
+    def _local_ids(self, object_ids: Sequence[str]) -> dict[str, int]:
+        """Point reads for a few; where very many users have changed, one scan of all costs less."""
+        self._asked += len(object_ids)
+        if self._asked > MANY_CHANGES and self._known is None:
+            users = self._work.ledger.head().next_ids.get("user", 1) - 1
+            if users < SCAN_FACTOR * self._asked:
+                self._index()
+        if self._known is None:
+            return self._work.writer.local_ids(object_ids)
+        return {object_id: user.id for object_id, user in self._known.find(object_ids).items()}
 
     def _may_be_ours(self, object_id: str) -> bool:
         """Whether a user unknown here belongs here: everybody does, or by the group graph."""

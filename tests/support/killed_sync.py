@@ -13,13 +13,14 @@ from shared.context import Actor, ActorKind, Context
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
+from shared.entra import graph_collections
 from shared.entra.credentials import ClientSecret, EntraCredentials
 from shared.entra.graph import GraphClient
 from shared.entra.graph_transport import GraphTransport
 from shared.entra.tenant_sync import SyncOrder, TenantSync
 from shared.entra.throttle import RetryPolicy
 
-LEASE_TIME = timedelta(seconds=1.5)
+LEASE_TIME = timedelta(seconds=0.8)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Policy:
 def sync_once(place: Place, order: SyncOrder, die_at: int, after: bool) -> None:
     """Runs the sync; the process is gone before, or right after, its request number `die_at` to storage or Graph."""
     os.environ["REQUESTS_CA_BUNDLE"] = place.ca_bundle
+    graph_collections.PAGE, graph_collections.GROUPS_PER_PAGE = 7, 3  # many pages of a small tenant
     sync = tenant_sync(place)
     countdown = _Countdown(die_at, after)
     _intercept(TableStore, "_send", countdown)

@@ -22,6 +22,8 @@ class TenantStory:
     """Lets events happen to a tenant. What cannot happen to the objects chosen does not happen."""
 
     tenant: Tenant
+    spared: frozenset[str] = frozenset()
+    """Groups that are never deleted."""
     _names: int = 0
     _kinds: dict[str, Callable[[Snapshot, int, int], None]] = field(init=False)
 
@@ -130,7 +132,8 @@ class TenantStory:
             self.tenant.update_group(group, displayName=f"Renamed {second}")
 
     def _delete_group(self, now: Snapshot, first: int, second: int) -> None:
-        if len(_groups(now)) > 1 and (group := _pick(_groups(now), first)):
+        deletable = sorted(set(_groups(now)) - self.spared)
+        if len(deletable) > 1 and (group := _pick(deletable, first)):
             self.tenant.delete(group)
 
     def _restore_group(self, now: Snapshot, first: int, second: int) -> None:

@@ -13,6 +13,7 @@ from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
+from shared.entra import graph_collections
 from shared.entra.credentials import ClientSecret, EntraCredentials
 from shared.entra.graph import GraphClient
 from shared.entra.tenant_sync import TenantSync
@@ -98,3 +99,10 @@ def sync_with(ledger: Ledger, state: StateStore, graph: GraphClient) -> SyncWith
         return TenantSync(ledger, state, graph, policy, **arguments)
 
     return make
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listings in pages of a few, so that small tenants have many."""
+    monkeypatch.setattr(graph_collections, "PAGE", 7)
+    monkeypatch.setattr(graph_collections, "GROUPS_PER_PAGE", 3)

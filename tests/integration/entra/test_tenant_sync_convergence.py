@@ -80,18 +80,27 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=STORIES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(story=st.lists(STEPS, min_size=3, max_size=12), reported=st.booleans())
+@given(story=st.lists(STEPS, min_size=3, max_size=12), reported=st.booleans(), scoped=st.booleans())
 def test_every_story_ends_in_step(
-    trusted_entra: EntraEmulator, tables: TableStore, story: list[object], reported: bool
+    trusted_entra: EntraEmulator,
+    tables: TableStore,
+    small_pages: None,
+    story: list[object],
+    reported: bool,
+    scoped: bool,
 ) -> None:
     tenant = trusted_entra.new_tenant(str(uuid.uuid4()), restore_reports_members=reported)
-    tenant.add_users([new_user(f"user{number}@contoso.example") for number in range(8)])
-    happening = TenantStory(tenant)
+    users = tenant.add_users([new_user(f"user{number}@contoso.example") for number in range(8)])
+    staff, team = tenant.add_group("Staff"), tenant.add_group("Team")
+    tenant.add_member(staff, *users[:4], team)
+    tenant.add_member(team, *users[4:6])
+    scope = (staff.id,) if scoped else ()
+    happening = TenantStory(tenant, frozenset(scope))
     assert happening.kinds == KINDS
     ledger = Ledger(tables, tenant.id)
     graph = GraphClient(tenant.graph_url, credentials_of(tenant).graph_token, retry_policy=QUICK)
     context = Context(Actor(ActorKind.TIMER, "story"), "story", Deadline.after(timedelta(minutes=5)))
-    sync = TenantSync(ledger, StateStore(tables, tenant.id), graph, Policy())
+    sync = TenantSync(ledger, StateStore(tables, tenant.id), graph, Policy(group_ids=scope))
     ids: dict[str | None, int] = {}
 
     for step in story:
@@ -101,7 +110,7 @@ def test_every_story_ends_in_step(
             case "one":
                 names = [user.user_principal_name for user in tenant.snapshot().users.values()][:3]
                 with contextlib.suppress(AppError):  # a fault may be armed that concerns the batch as a whole
-                    UserSync(ledger, graph).sync_many(names, context)
+                    UserSync(ledger, graph, scope=frozenset(scope)).sync_many(names, context)
             case list():
                 for each in step:
                     happening.happen(each) if isinstance(each, Event) else tenant.arm(FAULTS[each]())
@@ -112,5 +121,5 @@ def test_every_story_ends_in_step(
     tenant.disarm()
     outcomes = [sync.run(context, SyncOrder(accept_removals=True)).outcome for _ in range(2)]
     assert outcomes[-1] is Outcome.COMPLETED
-    assert differences(tenant.snapshot(), ledger) == []
+    assert differences(tenant.snapshot(), ledger, scope) == []
     trusted_entra.forget_tenant(tenant)
