@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.keyvault.keys import KeyClient, KeyCurveName, KeyOperation, KeyVaultKey
+from azure.keyvault.keys._generated import models
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -83,6 +84,23 @@ CURVES: Mapping[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.S
 
 # The SDK decodes answers only when they are looked at: nonsense with status 200 surfaces as one of the last four.
 SDK_FAILURES = (AzureError, ValueError, TypeError, KeyError, AttributeError)
+
+# The SDK's models find out about their fields at their first use, and threads that come first at the same time may get
+# raw dictionaries for models (seen in azure-keyvault-keys 4.11.3): so each is used here first, under the import lock.
+for _model in (
+    models.DeletedKeyBundle,
+    models.JsonWebKey,
+    models.KeyAttestation,
+    models.KeyAttributes,
+    models.KeyBundle,
+    models.KeyCreateParameters,
+    models.KeyOperationResult,
+    models.KeyReleasePolicy,
+    models.KeySignParameters,
+    models.KeyVaultError,
+    models.KeyVaultErrorError,
+):
+    _model({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 Against the emulated vault, or any other that TEST_KEY_VAULT_URL names.
 """
 
+import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.keyvault.keys import KeyCurveName, KeyOperation
+from azure.keyvault.keys._generated._utils.model_base import Model
 from cryptography.exceptions import InvalidSignature
 
 from local.entra.control import EntraEmulator
@@ -94,6 +97,24 @@ def test_a_fresh_process_asks_for_a_challenge_and_the_public_key_once(
     requests = dict(vault.traffic().requests)
     assert requests.pop("challenge", 0) <= 1  # the SDK keeps a challenge per vault and process
     assert requests == {"get": 1, "sign": 3}
+
+
+def test_no_model_of_the_sdk_is_left_for_threads_to_be_first_at(key_vault: VaultUnderTest) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        settings_only = VaultUnderTest(key_vault.settings)
+        assert fresh.submit(_models_first_used_by_a_backend, settings_only, key_vault.new_name()).result() == set()
+
+
+def _models_first_used_by_a_backend(key_vault: VaultUnderTest, name: str) -> set[str]:
+    known = set(Model._calculated)
+    backend = key_vault.backend(name)
+    reference = backend.provide_key(KeyType.P_256, soon())
+    sign(backend.signing_key(reference, soon()), b"data")
+    backend.check(reference, soon())
+    key_vault.client().begin_delete_key(name).wait()
+    with suppress(BackendMisconfigured):
+        backend.check(reference, soon())
+    return Model._calculated - known
 
 
 def test_health_costs_one_request_and_no_signature(backend: KeyVaultBackend, reference: str, vault: Vault) -> None:
