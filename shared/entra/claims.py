@@ -221,12 +221,16 @@ def overage_is_an_object(claims: Claims, *_: object) -> bool:
     return type(claims.get("_claim_names", {})) is dict
 
 
+AUDIENCE_RULES: tuple[ClaimRule, ...] = (
+    ClaimRule("aud", is_not_for_graph, TokenError.GRAPH_TOKEN),  # Microsoft: access-tokens#validate-tokens
+    ClaimRule("aud", audience_is_accepted, TokenError.WRONG_AUDIENCE),  # RFC 7519 4.1.3
+)
+
 BEFORE_THE_SIGNATURE: tuple[ClaimRule, ...] = (
     ClaimRule("iss", issuer_is_trusted, TokenError.WRONG_ISSUER),  # OpenID Connect Core 3.1.3.7 (2)
     ClaimRule("tid", tenant_is_the_issuers, TokenError.WRONG_TENANT),  # Microsoft: access-tokens#validate-the-issuer
     ClaimRule("ver", version_is_the_issuers, TokenError.WRONG_VERSION),  # Microsoft: access-token-claims-reference
-    ClaimRule("aud", is_not_for_graph, TokenError.GRAPH_TOKEN),  # Microsoft: access-tokens#validate-tokens
-    ClaimRule("aud", audience_is_accepted, TokenError.WRONG_AUDIENCE),  # RFC 7519 4.1.3
+    *AUDIENCE_RULES,
 )
 """Cheap, and enough to refuse what was never meant for us, before any key is looked for."""
 

@@ -21,6 +21,7 @@ from shared.context import Clock, system_clock
 from shared.entra import compact_jws
 from shared.entra.claims import (
     AFTER_THE_SIGNATURE,
+    AUDIENCE_RULES,
     BEFORE_THE_SIGNATURE,
     LEEWAY,
     LONGEST_LIFE,
@@ -166,24 +167,29 @@ class TokenValidator:
     def _discovered(self, jws: CompactJws) -> _TrustedIssuer | None:
         """Learns the issuers that only discovery knows, once; asked only for tokens that could be from one of them."""
         name = canonical_issuer(jws.claims["iss"])
-        audience = jws.claims.get("aud")
-        if type(audience) is not str or audience not in self.policy.audiences:
-            return None
+        candidates = [
+            (source, store)
+            for source, store in self._undiscovered
+            if source.version == jws.claims.get("ver") and (source.tenant_id is None or source.tenant_id in name)
+        ]
         unavailable: KeysUnavailable | None = None
-        for source, store in self._undiscovered:
-            if source.version == jws.claims.get("ver") and (source.tenant_id is None or source.tenant_id in name):
-                try:
-                    self._trust(source, store, *store.issuer())
-                except KeysUnavailable as error:
-                    unavailable = error
-                else:
-                    self._undiscovered = [other for other in self._undiscovered if other[1] is not store]
+        for source, store in candidates:
+            enforce(AUDIENCE_RULES, jws.claims, self._expected(source, "", ""), 0.0)  # before any network
+            try:
+                self._trust(source, store, *store.issuer())
+            except KeysUnavailable as error:
+                unavailable = error
+            else:
+                self._undiscovered = [other for other in self._undiscovered if other[1] is not store]
         if name not in self._trusted and unavailable is not None:
             raise unavailable
         return self._trusted.get(name)
 
     def _trust(self, source: IssuerSource, store: SigningKeyStore, issuer: str, tenant_id: str) -> None:
-        expected = Expected.of(
+        self._trusted.setdefault(issuer, _TrustedIssuer(self._expected(source, issuer, tenant_id), store))
+
+    def _expected(self, source: IssuerSource, issuer: str, tenant_id: str) -> Expected:
+        return Expected.of(
             issuer,
             tenant_id,
             source.version,
@@ -191,7 +197,6 @@ class TokenValidator:
             leeway=self.policy.leeway,
             longest_life=self.policy.longest_life,
         )
-        self._trusted.setdefault(issuer, _TrustedIssuer(expected, store))
 
 
 def _is_signed_by(key: SigningKey, signature: bytes, digest: bytes) -> bool:

@@ -280,6 +280,14 @@ def test_the_issuers_of_another_authority_are_learned_by_discovery(office: Offic
     assert len(office.asked) == 2
 
 
+def test_a_wrong_audience_is_told_before_the_issuer_is_learned(office: Office) -> None:
+    office.authority = LAPTOP
+    validator = office.validator()
+    assert rejection(validator, office.world.token(aud=CLIENT)) is TokenError.WRONG_AUDIENCE
+    assert rejection(validator, office.world.token(aud="https://graph.microsoft.com")) is TokenError.GRAPH_TOKEN
+    assert office.asked == []
+
+
 def test_while_discovery_is_down_a_token_of_the_tenant_is_neither_valid_nor_invalid(office: Office) -> None:
     office.authority, office.down = LAPTOP, True
     validator = office.validator()
