@@ -26,7 +26,7 @@ from shared.directory.records.certificate import (
     pending_certificate_key,
     serial_number_key,
 )
-from shared.directory.records.crl import CarriedRevocation, CrlPointer, crl_key
+from shared.directory.records.crl import CarriedRevocation, CrlPointer, Restore, crl_key
 from shared.directory.records.user import LOCAL_USERS, User
 from shared.errors import AppError
 from shared.pki.authority import Authority
@@ -127,6 +127,7 @@ class Reconciliation:
                 for _ in range(count):
                     tx.next_id(str(sequence))
             tx.next_id(LOCAL_USERS)  # says that the ids of users have holes
+            tx.put(Restore(id=tx.next_id("restore"), reconciled_at=tx.time, skipped_ids=count))
 
         if count:
             self._ledger.commit(Request("ids.skipped", context, decide), context.deadline)

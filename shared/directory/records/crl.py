@@ -66,6 +66,21 @@ class CarriedRevocation(Record):
         return carried_key(self.issuer_id, self.serial_number)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Restore(Record):
+    """`restore|<number>`: the directory was restored, and ids that may have been given out meanwhile were skipped."""
+
+    KIND: ClassVar[str] = "restore"
+
+    id: int
+    reconciled_at: datetime
+    skipped_ids: int
+
+    @property
+    def key(self) -> str:
+        return f"restore|{self.id:010d}"
+
+
 def crl_key(issuer_id: str) -> str:
     return f"crl|{issuer_id}"
 
