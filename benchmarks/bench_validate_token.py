@@ -39,8 +39,8 @@ from shared.entra.verdict_cache import MAX_TOKEN_BYTES, MAX_VERDICTS, VerdictCac
 from tests.attack.forger import World, jwk, rsa_key
 
 AUTHORITY = "https://login.microsoftonline.com"
-TOKENS = 50
-ROUNDS = 80
+TOKENS = 20
+ROUNDS = 400
 FIRST_SIGHT_GOAL, SEEN_GOAL, HTTP_GOAL = 1.0, 10.0, 2.5
 
 Act = Callable[[Any], object]
