@@ -257,7 +257,7 @@ class _Connection:
 def disabling(quick: bool) -> None:
     """A user is disabled in the emulator; sync-user takes the certificate away; the timer publishes."""
     print("from a disabled user's sync to the published CRL, over HTTP, ms (median of several users)")
-    with tempfile.TemporaryDirectory() as folder, running_cloud(Path(folder) / "cloud", "software") as cloud:
+    with tempfile.TemporaryDirectory() as folder, running_cloud(Path(folder), "software") as cloud:
         settings, tenant = cloud.settings, cloud.tenant
         with running_stack(cloud.azurite, cloud.entra, tenant, Path(folder) / "stack", settings) as stack:
             stack.fire_timer("publish_crls")
