@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from shared.entra.clouds import GRAPH_AUDIENCES
 from shared.errors import AppError
 
 T = TypeVar("T")
@@ -235,6 +236,13 @@ def _storage_url(value: str) -> str:
     return _web_url(value)
 
 
+def _audience(value: str) -> str:
+    """Tokens for Microsoft Graph can be validated by nobody but Graph."""
+    if value in GRAPH_AUDIENCES:
+        raise ValueError
+    return value
+
+
 def _words(*allowed: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in allowed:
@@ -306,7 +314,7 @@ def _entra(read: _Reader) -> EntraSettings:
             f"says how to get Graph tokens; {len(chosen)} are set.",
         )
     own_audiences = (client_id, f"api://{client_id}")
-    api_audiences = read.many("ENTRA_API_AUDIENCES", str, "audiences") or own_audiences
+    api_audiences = read.many("ENTRA_API_AUDIENCES", _audience, "audiences of this app, never Graph's") or own_audiences
     return EntraSettings(
         tenant_id=tenant_id,
         client_id=client_id,
@@ -321,7 +329,7 @@ def _entra(read: _Reader) -> EntraSettings:
             "GRAPH_BASE_URL", _https_url, CLOUDS[cloud].graph_base_url, "an https URL without query"
         ),
         api_audiences=api_audiences,
-        validate_audiences=read.many("ENTRA_VALIDATE_AUDIENCES", str, "audiences"),
+        validate_audiences=read.many("ENTRA_VALIDATE_AUDIENCES", _audience, "audiences, never Graph's"),
         validate_tenants=read.many("ENTRA_VALIDATE_TENANTS", _guid, "tenant ids (GUIDs)"),
         validate_issuers=read.many("ENTRA_VALIDATE_ISSUERS", _https_url, "https URLs of OpenID issuers"),
         allowed_clients=read.many("ENTRA_ALLOWED_CLIENTS", _guid, "client ids (GUIDs)"),

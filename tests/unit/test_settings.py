@@ -113,6 +113,9 @@ def test_the_public_message_names_no_setting_and_the_report_names_all() -> None:
         ({"DIRECTORY_TABLE": "No-Dashes"}, "DIRECTORY_TABLE"),
         ({"ENTRA_SYNC_MAX_REMOVALS": "120%"}, "ENTRA_SYNC_MAX_REMOVALS"),
         ({"PKI_POLICY_OIDS": "1.3.6.01"}, "PKI_POLICY_OIDS"),
+        ({"ENTRA_API_AUDIENCES": "https://graph.microsoft.com"}, "ENTRA_API_AUDIENCES"),
+        ({"ENTRA_VALIDATE_AUDIENCES": "00000003-0000-0000-c000-000000000000"}, "ENTRA_VALIDATE_AUDIENCES"),
+        ({"PKI_ON_USER_DISABLED": "forget"}, "PKI_ON_USER_DISABLED"),
     ],
 )
 def test_a_deployment_refuses_what_is_wrong_or_only_for_a_laptop(changes: dict[str, str], name: str) -> None:
