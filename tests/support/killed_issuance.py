@@ -1,8 +1,9 @@
-"""A process that issues certificates until it kills itself (SIGKILL) between two steps of the cycle.
+"""Processes that issue certificates until they kill themselves (SIGKILL) between two steps of the cycle.
 
-Works with any signing backend: the child builds it by name from settings, as the app does.
+Works with any signing backend: each process builds it by name from settings, as the app does.
 """
 
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -11,8 +12,10 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateType
@@ -31,17 +34,20 @@ BETWEEN = {
     "committed | replied": "after",
 }
 """The name of each gap → the method of `Issuance` that begins after it."""
-THREADS = 3
+THREADS = 2
+WARM = ("azure.data.tables", "azure.identity", "msal", "shared.pki.signing.key_vault")
+"""What a life would import by and by."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """One life of the process. `delivered`: a file to which it writes the id of each certificate that it handed out."""
+    """One life. `delivered`: a file to which it writes the id of each certificate that it handed out."""
 
     connection_string: str
     tenant_id: str
     backend: str
     settings: Mapping[str, str]
+    environment: Mapping[str, str]
     gap: str
     seed: int
     users: tuple[int, ...]
@@ -67,7 +73,8 @@ class Suicidal(Issuance):
 
 
 def live_and_die(assignment: Assignment) -> None:
-    """Three threads issue what the seed says until one of them reaches the gap for the n-th time."""
+    """Two threads issue what the seed says until one of them reaches the gap for the n-th time."""
+    os.environ.update(assignment.environment)
     chance = random.Random(assignment.seed)
     tables = TableStore.from_connection_string(assignment.connection_string, "directory")
     ledger = Ledger(tables, assignment.tenant_id)
@@ -99,23 +106,59 @@ def _issue_forever(issuance: Suicidal, assignment: Assignment, seed: int) -> Non
 
 def _some_order(chance: random.Random, users: tuple[int, ...]) -> Order:
     wanted: dict[str, Any] = {"certificate_type": chance.choice(list(CertificateType))}
-    if chance.random() < 0.15:
+    if chance.random() < 0.05:
         wanted["key_size"] = 2048
     return order(a_user(chance.choice(users)), **wanted)
 
 
-def lives(assignments: list[Assignment], at_once: int) -> list[int]:
-    """Lets the processes live and die, some at a time; their exit codes (-9: killed)."""
-    mp = multiprocessing.get_context("forkserver")
-    mp.set_forkserver_preload([__name__])
-    codes: list[int] = []
-    waiting = list(assignments)
-    running: list[Any] = []
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            process = mp.Process(target=live_and_die, args=(waiting.pop(),))
-            process.start()
-            running.append(process)
-        running[0].join()
-        codes.append(running.pop(0).exitcode)
-    return codes
+class Nursery:
+    """A process without threads that has everything imported and forks each life off: the life is shorter than that."""
+
+    def __init__(self) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self._line, theirs = spawning.Pipe()
+        self._process = spawning.Process(target=_nurse, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def lives(self, assignments: list[Assignment], at_once: int) -> list[int]:
+        """Lets the processes live and die, some at a time; their exit codes (-9: killed), sorted."""
+        self._line.send((assignments, at_once))
+        codes: list[int] = self._line.recv()
+        return codes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._line.close()
+        self._process.join()
+
+
+def _nurse(line: Connection) -> None:
+    for module in WARM:
+        importlib.import_module(module)
+    while True:
+        try:
+            assignments, at_once = line.recv()
+        except EOFError:
+            return
+        codes: list[int] = []
+        for number, assignment in enumerate(assignments):
+            if number >= at_once:
+                codes.append(_one_death())
+            _fork(assignment)
+        codes += [_one_death() for _ in range(len(assignments) - len(codes))]
+        line.send(sorted(codes))
+
+
+def _fork(assignment: Assignment) -> None:
+    if os.fork() == 0:
+        try:
+            live_and_die(assignment)
+        finally:
+            os._exit(1)  # nobody should live that long
+
+
+def _one_death() -> int:
+    return os.waitstatus_to_exitcode(os.wait()[1])

@@ -3,6 +3,8 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,12 +17,61 @@ from shared.directory.records.certificate import CertificateStatus, PendingCerti
 from shared.directory.tables import TableStore
 from shared.pki.signing.loader import load_backend
 from shared.pki.sweeper import Sweeper
-from tests.support.killed_issuance import BETWEEN, Assignment, lives
+from tests.support.key_vault import VaultUnderTest
+from tests.support.killed_issuance import BETWEEN, Assignment, Nursery
 from tests.support.pki import PASSPHRASE, TestCa, context
 from tests.support.signing_backends import counted_signatures
 
 TIMES = int(os.environ.get("KILLS_PER_STEP", "20"))
-BACKEND = "tests.support.signing_backends:CountingBackend"
+COUNTING = "tests.support.signing_backends:CountingBackend"
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Who holds the CA's key. `signed`: the SHA-256 of all that was ever signed with it, the issuer's own first."""
+
+    backend: str
+    settings: Mapping[str, str]
+    signed: Callable[[], list[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def software(tmp_path: Path) -> KeyHolder:
+    file = tmp_path / "signatures"
+    settings = {
+        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "issuer.pem"),
+        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
+        "COUNTED_SIGNATURES": str(file),
+    }
+    return KeyHolder(
+        COUNTING, settings, lambda: [hashlib.sha256(tbs).hexdigest() for tbs, _ in counted_signatures(file)]
+    )
+
+
+@pytest.fixture
+def vault(emulated_key_vault: VaultUnderTest) -> KeyHolder:
+    """Whose vault counts for itself. The issuer's key is P-256, so that what it signs is a SHA-256."""
+    emulated = emulated_key_vault.emulated
+    assert emulated is not None
+    return KeyHolder(
+        "key_vault",
+        {**emulated_key_vault.settings, "CA_KEY_VAULT_KEY": emulated_key_vault.new_name()},
+        lambda: [signature.digest for signature in emulated.signatures()],
+        {"REQUESTS_CA_BUNDLE": os.environ["REQUESTS_CA_BUNDLE"]},
+    )
+
+
+@pytest.fixture(params=["software", "vault"])
+def holder(request: pytest.FixtureRequest) -> KeyHolder:
+    found: KeyHolder = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as running:
+        yield running
 
 
 @pytest.mark.parametrize("gap", list(BETWEEN))
@@ -29,29 +80,36 @@ def test_after_a_kill_every_signature_is_accounted_for(
     tables: TableStore,
     tenant_id: str,
     tmp_path: Path,
+    holder: KeyHolder,
+    nursery: Nursery,
     gap: str,
 ) -> None:
-    signatures = tmp_path / "signatures"
-    settings = {
-        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "issuer.pem"),
-        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-        "COUNTED_SIGNATURES": str(signatures),
-    }
-    ca = TestCa.on(Ledger(tables, tenant_id), load_backend(BACKEND, settings), backend_name=BACKEND).initialize()
+    backend = load_backend(holder.backend, holder.settings)
+    ca = TestCa.on(Ledger(tables, tenant_id), backend, backend_name=holder.backend).initialize()
     users = tuple(ca.add_user().id for _ in range(4))
     delivered = tmp_path / "delivered"
     delivered.touch()
 
-    codes = lives(
+    codes = nursery.lives(
         [
-            Assignment(azurite.connection_string, tenant_id, BACKEND, settings, gap, seed, users, delivered)
+            Assignment(
+                azurite.connection_string,
+                tenant_id,
+                holder.backend,
+                holder.settings,
+                holder.environment,
+                gap,
+                seed,
+                users,
+                delivered,
+            )
             for seed in range(TIMES)
         ],
         at_once=4,
     )
 
     assert codes == [-9] * TIMES
-    signed = Counter(hashlib.sha256(tbs).hexdigest() for tbs, _ in counted_signatures(signatures)[1:])
+    signed = Counter(holder.signed()[1:])
     records = {record.tbs_sha256: record for record in ca.certificates()}
     handed_out = {int(line) for line in delivered.read_text().split()}
     assert set(signed) <= set(records), "a signature that the directory does not know"
@@ -72,7 +130,7 @@ def test_after_a_kill_every_signature_is_accounted_for(
     assert {record.id for record in after.values() if record.issued_at} >= handed_out
     assert len({record.serial_number for record in after.values()}) == len(after)
     print(
-        f"\n{gap}: {TIMES} kills, {signed.total()} signatures, {len(after)} records "
+        f"\n{holder.backend}, {gap}: {TIMES} kills, {signed.total()} signatures, {len(after)} records "
         f"({statuses['issued']} issued, {statuses['revoked']} swept), {len(handed_out)} handed out; {swept}"
     )
 
