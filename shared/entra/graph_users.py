@@ -17,6 +17,7 @@ READ_USERS = "User.Read.All"
 READ_GROUPS = "GroupMember.Read.All"
 NAMES_PER_FILTER = 15
 """Values that Graph accepts in one `in` (https://learn.microsoft.com/graph/filter-query-parameter)."""
+LARGEST_PAGE = 999
 _GROUP_TYPE = "#microsoft.graph.group"
 
 
@@ -93,26 +94,34 @@ class GraphUsers:
         if len(asked) == 1:
             return {asked[0]: self._groups_of_one(asked[0], deadline)}
         replies = batch(self._graph, [_groups_url(each) for each in asked], deadline, permission=READ_GROUPS)
-        return {each: self._all_groups(reply, deadline) for each, reply in zip(asked, replies, strict=True)}
+        return {each: self._groups_in_batch(each, reply, deadline) for each, reply in zip(asked, replies, strict=True)}
 
     def _one_by_one(self, user_principal_names: Sequence[str], deadline: Deadline) -> list[BatchReply]:
         return batch(self._graph, [_by_name(name) for name in user_principal_names], deadline, permission=READ_USERS)
 
     def _groups_of_one(self, object_id: str, deadline: Deadline) -> tuple[Group, ...] | AppError:
-        url = self._graph.url(_groups_url(object_id))
         try:
-            return _groups(self._graph.pages(url, deadline, permission=READ_GROUPS))
+            first = self._graph.get(self._graph.url(_groups_url(object_id)), deadline, permission=READ_GROUPS)
+            return self._all_groups(object_id, first, deadline)
         except GraphError as error:
             return error
 
-    def _all_groups(self, reply: BatchReply, deadline: Deadline) -> tuple[Group, ...] | AppError:
+    def _groups_in_batch(self, object_id: str, reply: BatchReply, deadline: Deadline) -> tuple[Group, ...] | AppError:
         try:
-            first = reply.json(READ_GROUPS)
-            link = next_link(first)
-            further = self._graph.pages(link, deadline, permission=READ_GROUPS) if link else ()
-            return _groups([first, *further])
+            return self._all_groups(object_id, reply.json(READ_GROUPS), deadline)
         except GraphError as error:
             return error
+
+    def _all_groups(self, object_id: str, first: Json, deadline: Deadline) -> tuple[Group, ...]:
+        """Follows the pages. A list that ends with a full page may have lost the link to the next: the count tells."""
+        link = next_link(first)
+        pages = [first, *(self._graph.pages(link, deadline, permission=READ_GROUPS) if link else ())]
+        if len(values(pages[-1])) == LARGEST_PAGE:
+            url = self._graph.url(f"/users/{object_id}/transitiveMemberOf/$count")
+            count = self._graph.count(url, deadline, permission=READ_GROUPS)
+            if count > sum(len(values(page)) for page in pages):
+                raise GraphReplyInvalid("a list of a user's groups is not complete")
+        return _groups(pages)
 
 
 def _by_name(user_principal_name: str) -> str:
@@ -127,7 +136,8 @@ def _by_filter(user_principal_names: list[str]) -> str:
 def _groups_url(object_id: str) -> str:
     # A cast to groups would be an "advanced query" with another consistency, so the type is looked at here.
     return relative_url(
-        f"/users/{quote(object_id, safe='')}/transitiveMemberOf", {"$select": "id,displayName", "$top": "999"}
+        f"/users/{quote(object_id, safe='')}/transitiveMemberOf",
+        {"$select": "id,displayName", "$top": str(LARGEST_PAGE)},
     )
 
 

@@ -14,8 +14,9 @@ from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.user import EntraDeletion, Group, ObjectIdLink, User, group_key, object_id_key, user_key
 from shared.directory.tables import TableStore
+from shared.entra import graph_users
 from shared.entra.graph import GraphClient
-from shared.entra.graph_errors import GraphPermissionMissing
+from shared.entra.graph_errors import GraphPermissionMissing, GraphReplyInvalid
 from shared.entra.graph_users import EntraUserNotFound
 from shared.entra.user_principal_name import UserPrincipalNameInvalid
 from shared.entra.user_sync import SyncedUser, SyncResult, UserSync
@@ -118,6 +119,21 @@ def test_a_user_in_more_groups_than_a_page_holds_has_them_all(
 
     assert len(one.groups) == len(one.user.group_ids) == 1005
     assert len(outcome(many[0]).groups) == 1005
+
+
+def test_a_list_of_groups_that_lost_its_next_link_takes_no_group_from_anybody(
+    tenant: Tenant, user_sync: UserSync, ledger: Ledger, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_users, "LARGEST_PAGE", 5)
+    tenant.load(BulkLoad(users=1, groups=12, groups_per_user=12))
+    [ada] = tenant.snapshot().users.values()
+    user_sync.sync(ada.user_principal_name, context)
+    tenant.arm(faults.no_next_link(path="transitiveMemberOf"))
+
+    with pytest.raises(GraphReplyInvalid):
+        user_sync.sync(ada.user_principal_name, context)
+
+    assert len(stored(ledger, ada.id).group_ids) == 12
 
 
 def test_a_renamed_group_gets_its_new_name(
