@@ -21,7 +21,6 @@ from shared.directory.records.crl import CarriedRevocation, carried_key
 from shared.directory.records.user import User, user_key
 from shared.directory.replica import Replica
 from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable
-from shared.directory.replica.queries import CertificateQuery
 from shared.pki.crl_contents import CrlReader
 from shared.pki.ocsp_codec import CertStatus, Good, Revoked, Unknown
 
@@ -61,7 +60,7 @@ class OcspStatuses:
         exceptions = self._current_exceptions()
         if self._replica_is_there(deadline):
             try:
-                return [self._from_replica(issuer_id, each, exceptions) for each in serial_numbers]
+                return self._from_replica(issuer_id, serial_numbers, exceptions)
             except (ReplicaBuilding, ReplicaUnavailable):
                 self._replica_missing_until = time.monotonic() + self._max_age.total_seconds()
         return self._from_ledger(issuer_id, serial_numbers, exceptions)
@@ -77,16 +76,17 @@ class OcspStatuses:
             return False
         return True
 
-    def _from_replica(self, issuer_id: str, serial_number: str, exceptions: _Exceptions) -> CertStatus:
-        found = self._replica.certificates(CertificateQuery(serial_number=serial_number, issuer_id=issuer_id)).items
-        if not found:
-            return _carried(exceptions, issuer_id, serial_number)
-        (certificate,) = found
-        if certificate.user_id in exceptions.backlog:
-            return self._from_ledger(issuer_id, [serial_number], exceptions)[0]
-        return _status(
-            certificate.status, certificate.revoked_at or certificate.updated_at, certificate.revocation_reason
-        )
+    def _from_replica(self, issuer_id: str, serial_numbers: Sequence[str], exceptions: _Exceptions) -> list[CertStatus]:
+        statuses: list[CertStatus] = []
+        found = self._replica.stored_statuses(issuer_id, serial_numbers)
+        for serial_number, stored in zip(serial_numbers, found, strict=True):
+            if stored is None:
+                statuses.append(_carried(exceptions, issuer_id, serial_number))
+            elif stored.user_id in exceptions.backlog:
+                statuses += self._from_ledger(issuer_id, [serial_number], exceptions)
+            else:
+                statuses.append(_status(stored.status, stored.since, stored.reason))
+        return statuses
 
     def _from_ledger(self, issuer_id: str, serial_numbers: Sequence[str], exceptions: _Exceptions) -> list[CertStatus]:
         links = self._ledger.get_many(SerialNumber, [serial_number_key(each) for each in set(serial_numbers)])

@@ -24,6 +24,7 @@ from shared.directory.replica.queries import (
     EffectiveStatus,
     Page,
     RevokedCertificate,
+    StoredStatus,
     effective_status,
 )
 from shared.directory.replica.schema import REASON
@@ -128,6 +129,26 @@ def revoked_certificates(connection: sqlite3.Connection, issuer_id: str) -> Iter
             not_after=unpack_time(not_after),
             certificate_type=CertificateType(certificate_type) if certificate_type else None,
         )
+
+
+def stored_statuses(
+    connection: sqlite3.Connection, issuer_id: str, serial_numbers: Sequence[str]
+) -> list[StoredStatus | None]:
+    """Of each serial number (lower-case hex) of an issuer, whomever it is for; None where there is none."""
+    found: list[StoredStatus | None] = []
+    for serial_number in serial_numbers:
+        row = connection.execute(
+            "SELECT status, coalesce(revoked_at, updated_at), revocation_reason, user_id FROM certificates"
+            " JOIN issuers ON number = issuer_number WHERE serial_number = ? AND issuer_id = ?",
+            (pack_hex(serial_number), issuer_id),
+        ).fetchone()
+        if row is None:
+            found.append(None)
+            continue
+        status, since, reason, user_id = row
+        known = RevocationReason(reason) if reason else None
+        found.append(StoredStatus(CertificateStatus(status), unpack_time(since), known, user_id))
+    return found
 
 
 def _found_one_by_one(

@@ -158,6 +158,16 @@ class RevokedCertificate:
     certificate_type: CertificateType | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredStatus:
+    """What a certificate's record says; `since` is when it was revoked or held."""
+
+    status: CertificateStatus
+    since: datetime
+    reason: RevocationReason | None
+    user_id: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserStatistics:
     """Counts of the users synchronized with Entra. `active` + `inactive` = `total`; the deleted are inactive."""

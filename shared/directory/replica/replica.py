@@ -25,6 +25,7 @@ from shared.directory.replica.queries import (
     Page,
     RevokedCertificate,
     Statistics,
+    StoredStatus,
     UserQuery,
     UserSummary,
 )
@@ -122,6 +123,10 @@ class Replica:
             lambda connection: certificate_listing.active_certificates(connection, user_ids, now),
             lambda _: table_reading.active_certificates(self._source, user_ids, now),
         )
+
+    def stored_statuses(self, issuer_id: str, serial_numbers: Sequence[str]) -> Sequence[StoredStatus | None]:
+        """Of each serial number (lower-case hex) of an issuer; None where it is not known. Raises ReplicaBuilding."""
+        return self._read(lambda connection: certificate_listing.stored_statuses(connection, issuer_id, serial_numbers))
 
     def statistics(self, now: datetime, *, round_started_at: datetime | None = None) -> Statistics:
         return self._read(lambda connection: counting.statistics(connection, now, round_started_at))
