@@ -39,7 +39,7 @@ class Round:
         listing: how many times this phase's listing was begun.
         listed: objects in this listing so far.
         expected: how many users Entra said there are.
-        position: how many of a phase's items are done, where it has no pages.
+        position: the nodes of the group graph below it have been told of their memberships.
         seen: local ids of the users that the listing held.
     """
 

@@ -1,5 +1,6 @@
 """The tenant sync's steps with groups: snapshot, changes, and telling the users' records of them."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.directory.records.user import Group
@@ -65,12 +66,12 @@ class GroupSteps:
         work = self._work
         if self._affected is None:
             self._affected = work.graph.affected if work.graph.has_news else []
-        affected = self._affected
-        chunk = affected[work.round.position : work.round.position + MEMBERSHIP_CHUNK]
+        start = bisect_left(self._affected, work.round.position)
+        chunk = self._affected[start : start + MEMBERSHIP_CHUNK]
         if chunk:
             self._tell(chunk)
-            work.round.position += len(chunk)
-        if work.round.position >= len(affected):
+            work.round.position = chunk[-1] + 1
+        if start + len(chunk) == len(self._affected):
             self._affected = None
             work.graph.told()
             work.round.enter(Phase.REMOVALS)

@@ -80,14 +80,12 @@ class SyncRun:
             self._begin_steps()
 
     def _rechecks_are_due(self, current: Round) -> bool:
-        """When many have gathered, and before what follows relies on them: not while memberships are being told,
-        which would be told anew if the group graph changed."""
+        """When many have gathered, and before what follows relies on them."""
         waiting = len(self._work.checkpoint.rechecks)
-        if current.phase is Phase.MEMBERSHIPS:
-            return waiting > 0 and current.position == 0
-        if current.phase in (Phase.REMOVALS, Phase.FINISH):
-            return waiting > 0
-        return waiting >= MANY_RECHECKS
+        settled = current.phase in (Phase.REMOVALS, Phase.FINISH) or (
+            current.phase is Phase.MEMBERSHIPS and current.position == 0
+        )
+        return waiting >= MANY_RECHECKS or (settled and waiting > 0)
 
     def _too_many_restarts(self) -> bool:
         self._restarts += 1

@@ -102,13 +102,15 @@ class UserSteps:
         """Decides whether the listing was whole, and who was not in it."""
         work, current = self._work, self._work.round
         seen = len(self._seen)
-        missing = 0 if work.policy.group_ids else work.collections.count_users() - seen - len(work.checkpoint.broken)
+        scoped = bool(work.policy.group_ids)
+        unlisted = self._unlisted_members() if scoped else []
+        missing = len(unlisted) if scoped else work.collections.count_users() - seen - len(work.checkpoint.broken)
         if missing > 0 and current.listing < LISTINGS:
             current.listing += 1
             current.begin_listing()
             return
         absent = self._absent()
-        nobody = not seen and not work.policy.group_ids  # no tenant is without users
+        nobody = not seen and not scoped  # no tenant is without users
         vanished = len(absent) > max(seen, FEW) or (absent and not seen)
         if missing > max(TOLERANCE, TOLERANCE_SHARE * seen) or nobody or (vanished and not work.accept_removals):
             current.enter(Phase.USERS)
@@ -117,8 +119,7 @@ class UserSteps:
             )
         self._doubt(absent)
         work.checkpoint.population = sum(1 for user in self._index() if user.deletion is None)
-        if work.policy.group_ids:
-            self._look_for_unlisted_members()
+        work.look_again(unlisted)
         current.enter(Phase.GROUP_CHANGES)
 
     def _absent(self) -> list[int]:
@@ -130,13 +131,16 @@ class UserSteps:
             if user.deletion is not EntraDeletion.HARD and user.id not in self._seen and user.object_id not in broken
         ]
 
-    def _look_for_unlisted_members(self) -> None:
+    def _unlisted_members(self) -> list[str]:
         """Users who by the group graph are in the scope, and were not listed with it."""
         work, graph = self._work, self._work.graph.graph
         scope = [node for group_id in work.policy.group_ids if (node := graph.nodes.find(group_id)) is not None]
         members = [graph.nodes.object_id(node) for node in graph.below(scope) if not graph.is_group(node)]
         known = self._index().find(members)
-        work.look_again([each for each in members if each not in known or known[each].id not in self._seen])
+        broken = work.checkpoint.broken
+        return [
+            each for each in members if each not in broken and (each not in known or known[each].id not in self._seen)
+        ]
 
     # --- Changes ---
 
