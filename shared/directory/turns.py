@@ -19,8 +19,8 @@ TURN = timedelta(seconds=2)
 CONTENDED = timedelta(seconds=1)
 """After seeing another's turn a writer lets the others look at the head before it commits again: its cached head would
 let it in ahead of all who wait."""
-_PAUSE_READS = 8
-_PAUSE_LIMITS = (0.02, 0.2)
+_PAUSE_READS = 16
+_PAUSE_LIMITS = (0.02, 0.5)
 """Waiting writers look at the head every so many times as long as a look takes, within these limits in seconds: more
 often only keeps a busy service from the one who has the turn."""
 
