@@ -168,10 +168,16 @@ class Services:
 
     @built_once
     def user_sync(self) -> "UserSync":
+        from shared.entra.known_names import KnownNames
         from shared.entra.user_sync import UserSync
 
-        scope = frozenset(self.settings.sync.group_ids)
-        return UserSync(self.ledger, self.graph, observers=(self.departures.observe,), scope=scope)
+        return UserSync(
+            self.ledger,
+            self.graph,
+            observers=(self.departures.observe,),
+            scope=frozenset(self.settings.sync.group_ids),
+            known_by_name=KnownNames(self.replica),
+        )
 
     @built_once
     def tenant_sync(self) -> "TenantSync":
