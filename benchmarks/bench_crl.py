@@ -210,9 +210,12 @@ class RevokedSource:
 
 
 def rebuilding(quick: bool) -> None:
-    """All of it, with a replica that is up to date, as the timer finds it."""
+    """All of it, with a replica that is up to date, as the timer finds it.
+
+    `unchanged`: CPU seconds of a look that finds nothing new. `MiB more`: than the peak of making the replica before.
+    """
     print("rebuilding: from the replica to the pointer, Azurite on this machine")
-    row("", "entries", "seconds", "own CPU s", "unchanged, CPU", "peak MiB", "bytes")
+    row("", "entries", "seconds", "own CPU s", "unchanged", "MiB more", "bytes")
     with Azurite.start() as azurite:
         for count in SIZES[:3] if quick else SIZES:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
