@@ -20,7 +20,22 @@ MOST_IDS = 40
 ISSUERS = ("0123456789abcdef", "fedcba9876543210")
 
 _LETTERS = "aAbñÑ\u0303éÉe\u0301łßsſİıi%_\"'*^():-+ \t\\王李\u3099か김ᄀ\u1161🙂"
-_WORDS = ("Ana", "ana", "García", "garcia", "contoso", "NEAR", "AND", "a@b", "STRASSE", "straße")
+_WORDS = (
+    "Ana",
+    "ana",
+    "García",
+    "garcia",
+    "contoso",
+    "NEAR",
+    "AND",
+    "a@b",
+    "STRASSE",
+    "straße",
+    "@contoso.",
+    "a@c",
+    ".example",
+    "@",
+)
 texts = st.one_of(
     st.text(_LETTERS, max_size=5), st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map(" ".join)
 )
@@ -33,7 +48,7 @@ ids = st.integers(1, MOST_IDS)
 @st.composite
 def users(draw: st.DrawFn) -> User:
     user_id = draw(ids)
-    upn = draw(st.none() | texts.map(lambda text: f"{text}@contoso.example"))
+    upn = draw(st.none() | st.builds("{}@{}".format, texts, st.sampled_from(["contoso.example", "b.example", "a"])))
     return user(
         user_id,
         draw(texts),

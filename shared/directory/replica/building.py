@@ -19,14 +19,17 @@ from shared.directory.replica.columns import (
     INSERT_LISTING,
     INSERT_USER,
     Issuers,
+    addresses,
     certificate_columns,
     group_columns,
     is_listed,
     listing_columns,
     user_columns,
 )
+from shared.directory.replica.domains import Domains
 from shared.directory.replica.ranks import RankWriter
 from shared.directory.replica.source import Source
+from shared.directory.replica.text_folding import fold
 
 ROWS_AT_ONCE = 1000
 USER_COUNTS = {
@@ -66,10 +69,16 @@ def build(path: Path, source: Source, tenant_id: str, head: Head) -> None:
 
 
 def _load_users(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    listed = ((row, listing_columns(row)) for row in rows if is_listed(row))
+    listed = filter(is_listed, rows)
+    domains: Domains | None = None
     while chunk := list(itertools.islice(listed, ROWS_AT_ONCE)):
-        connection.executemany(INSERT_USER, (user_columns(row, listing[-1]) for row, listing in chunk))
-        connection.executemany(INSERT_LISTING, (listing for _, listing in chunk))
+        if domains is None:  # the first thousand are enough to tell which domains are common
+            domains = Domains.common(fold(address) for row in chunk for address in addresses(row))
+            domains.save(connection)
+        listings = [listing_columns(row, domains) for row in chunk]
+        users = (user_columns(row, listing[-1], domains) for row, listing in zip(chunk, listings, strict=True))
+        connection.executemany(INSERT_USER, users)
+        connection.executemany(INSERT_LISTING, listings)
 
 
 def _index(connection: sqlite3.Connection) -> None:

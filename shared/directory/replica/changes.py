@@ -22,6 +22,7 @@ from shared.directory.replica.columns import (
     listing_columns,
     user_columns,
 )
+from shared.directory.replica.domains import Domains
 from shared.directory.replica.ranks import BY_ID, BY_NAME, BY_SYNC, Order, Place, RankWriter
 from shared.directory.replica.text_folding import FIELD_END
 from shared.directory.replica.values import pack_guid
@@ -51,6 +52,7 @@ class ChangeWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._issuers = Issuers(connection)
+        self._domains = Domains.of(connection)
         self._ranks = RankWriter(connection)
         self._certificates = CertificateCounter(connection)
         self._counts: Counter[str] = Counter()
@@ -97,13 +99,13 @@ class ChangeWriter:
         self._certificates.note(int(row["id"]), 1)
 
     def _put_user(self, row: Row) -> None:
-        listing = listing_columns(row)
+        listing = listing_columns(row, self._domains)
         user_id, folded = listing[0], listing[-1]
         if not is_listed(row):
             self._remove_user(user_id)
             return
         before = self._listed(user_id)
-        self._connection.execute(INSERT_USER, user_columns(row, folded))
+        self._connection.execute(INSERT_USER, user_columns(row, folded, self._domains))
         if before is None:
             self._connection.execute(INSERT_LISTING, listing)
         elif before.folded != folded:

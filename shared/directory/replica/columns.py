@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from shared.directory.records.base import Row
+from shared.directory.replica.domains import Domains
 from shared.directory.replica.schema import AS_FOLDED, SAME_AS_UPN
 from shared.directory.replica.text_folding import FIELD_END, searchable_text
 from shared.directory.replica.values import pack_guid, pack_hex, pack_text_time
@@ -22,20 +23,24 @@ def is_listed(row: Row) -> bool:
     return "object_id" in row
 
 
-def listing_columns(row: Row) -> tuple[int, bool, int, str]:
+def listing_columns(row: Row, domains: Domains) -> tuple[int, bool, int, str]:
     """A user never synced is as one synced in 1970."""
-    upn, email = (None if row.get(name) is None else str(row[name]) for name in ("user_principal_name", "email"))
-    folded = searchable_text(str(row["name"]), upn, email)
+    folded = searchable_text(str(row["name"]), addresses(row), domains.shorten)
     return int(row["id"]), bool(row["is_active"]), pack_text_time(row.get("synced_at")) or 0, folded
 
 
-def user_columns(row: Row, folded: str) -> tuple[Any, ...]:
+def addresses(row: Row) -> list[str]:
+    """The user's UPN and email, as far as there are any."""
+    return [str(row[name]) for name in ("user_principal_name", "email") if name in row]
+
+
+def user_columns(row: Row, folded: str, domains: Domains) -> tuple[Any, ...]:
     """`folded`: the user's searchable text."""
     upn, email = row.get("user_principal_name"), row.get("email")
     return (
         row["id"],
         pack_guid(str(row["object_id"])),
-        AS_FOLDED if upn and folded.split(FIELD_END, 2)[1] == upn else upn,
+        AS_FOLDED if upn and domains.expand(folded.split(FIELD_END, 2)[1]) == upn else upn,
         row["name"],
         SAME_AS_UPN if email is not None and email == upn else email,
         row.get("user_type"),

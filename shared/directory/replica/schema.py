@@ -45,6 +45,8 @@ CREATE TABLE users (
     updated_at INTEGER NOT NULL
 );
 
+CREATE TABLE domains (domain TEXT PRIMARY KEY, marker TEXT NOT NULL) WITHOUT ROWID;
+
 CREATE TABLE listing (
     id INTEGER PRIMARY KEY,
     is_active INTEGER NOT NULL,

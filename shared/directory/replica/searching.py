@@ -51,60 +51,69 @@ class Sample:
         """Whether it still speaks for a directory of so many users."""
         return 0.8 * self.users <= users <= 1.25 * self.users
 
-    def share(self, term: str) -> float:
-        """The share of users whose text contains the term, roughly; 0: rare or none."""
-        return sum(term in text for text in self.texts) / len(self.texts) if self.texts else 0.0
+    def share(self, terms: Sequence[str]) -> float:
+        """The share of users whose text contains one of the terms, roughly; 0: rare or none."""
+        return sum(any(term in text for term in terms) for text in self.texts) / max(1, len(self.texts))
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search for a folded term, among the users that meet `conditions` ("", or SQL that begins with AND)."""
+    """A search for texts with one of `terms` in them, among users who meet `conditions` (SQL that begins with AND).
 
-    term: str
+    Attributes:
+        terms: those that most users have come first.
+        share: of users who have one of them, roughly.
+        expression: what to ask the trigram index for to find exactly those users; "": nobody; None: read every text.
+    """
+
+    terms: Sequence[str]
     conditions: str
     share: float
     expression: str | None
-    """What to ask the trigram index for to find exactly those users; "": nobody has the term; None: read every text."""
 
     @classmethod
-    def planned(cls, connection: sqlite3.Connection, term: str, conditions: str, sample: Sample) -> "Search":
-        share = sample.share(term)
-        return cls(term, conditions, share, _index_expression(connection, term, share))
+    def planned(cls, connection: sqlite3.Connection, terms: Sequence[str], conditions: str, sample: Sample) -> "Search":
+        shares = {term: sample.share([term]) for term in terms}
+        parts = [_index_expression(connection, term, share) for term, share in shares.items()]
+        expression = None if None in parts else " OR ".join(part for part in parts if part)
+        return cls(sorted(terms, key=lambda term: -shares[term]), conditions, sample.share(terms), expression)
 
     @property
     def is_empty(self) -> bool:
         return self.expression == ""
 
     def count(self, connection: sqlite3.Connection) -> int:
-        source, argument = self._source()
-        (total,) = connection.execute(f"SELECT count(*) FROM {source}", (argument,)).fetchone()
+        source, values = self._source()
+        (total,) = connection.execute(f"SELECT count(*) FROM {source}", values).fetchone()
         return int(total)
 
     def ids(self, connection: sqlite3.Connection, order: Order, window: Window, users: int) -> list[int]:
         """The ids in the window."""
         if order is BY_ID:
-            source, argument = self._source()
+            source, values = self._source()
             user_id = "trigrams.rowid" if source.startswith("trigrams") else "id"
-            return window.ids(connection, f"SELECT {user_id} FROM {source}", (argument,), user_id)
+            return window.ids(connection, f"SELECT {user_id} FROM {source}", values, user_id)
         descending = order is BY_SYNC
         if self.share < FEW:
-            source, argument = self._source()
+            source, values = self._source()
             if source == _INDEX:
                 source = _INDEX_AND_LISTING
             select = f"SELECT listing.id FROM {source}"
-            return window.ids(connection, select, (argument,), f"+{order.value}", "listing.id", descending=descending)
+            return window.ids(connection, select, values, f"+{order.value}", "listing.id", descending=descending)
         visited = (window.offset + window.limit) / self.share
         value = order.value if visited < users * (FEW + self.share / 3) else f"+{order.value}"
-        select = f"SELECT id FROM listing WHERE instr(folded, ?){self.conditions}"
-        return window.ids(connection, select, (self.term,), value, "id", descending=descending)
+        source, values = self._every_text()
+        return window.ids(connection, f"SELECT id FROM {source}", values, value, "id", descending=descending)
 
-    def _source(self) -> tuple[str, str]:
-        """FROM … WHERE …, and the value bound in it."""
+    def _source(self) -> tuple[str, Sequence[str]]:
+        """FROM … WHERE …, and the values bound in it."""
         if self.expression is None or (self.conditions and self.share >= FEW):
-            return f"listing WHERE instr(folded, ?){self.conditions}", self.term
-        if not self.conditions:
-            return _INDEX, self.expression
-        return f"{_INDEX_AND_LISTING}{self.conditions}", self.expression
+            return self._every_text()
+        return f"{_INDEX_AND_LISTING if self.conditions else _INDEX}{self.conditions}", [self.expression]
+
+    def _every_text(self) -> tuple[str, Sequence[str]]:
+        contains = " OR ".join(["instr(folded, ?)"] * len(self.terms))
+        return f"listing WHERE ({contains}){self.conditions}", self.terms
 
 
 _INDEX = "trigrams WHERE trigrams MATCH ?"

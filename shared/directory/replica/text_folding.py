@@ -4,11 +4,15 @@
 """
 
 import unicodedata
+from collections.abc import Callable, Iterable
 
 FIELD_END = "\n"
 """Ends a field inside a searchable text. `fold` never leaves one in a text, so no term reaches across two fields."""
 
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
+
+MARKERS = "".join(map(chr, range(0xF0000, 0xF0040)))
+"""Characters that never come out of `fold`: private ones, which `domains` uses for its own ends."""
 
 _STROKES_AND_LIGATURES = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ŧ": "t", "þ": "th"}
@@ -16,32 +20,36 @@ _STROKES_AND_LIGATURES = str.maketrans(
 """Letters that people type without their stroke or dot, and that Unicode does not take apart."""
 
 
+_REPLACED = _CONTROLS | dict.fromkeys(map(ord, MARKERS), "\ufffd")
+
+
 def fold(text: str) -> str:
     """The text without case and accents, in composed form (NFC); control characters become spaces.
 
     `García` → `garcia`, `STRAẞE` → `strasse`, `Łukasz` → `lukasz`, `Ｗｕ` → `wu`; `김` stays one letter
     however it is composed.
-    Lone surrogates, which no UTF-8 file can hold, become U+FFFD.
+    Lone surrogates, which no UTF-8 file can hold, and MARKERS become U+FFFD.
     """
     if text.isascii():
         return text.lower().translate(_CONTROLS)
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     bare = "".join(character for character in decomposed if not _is_accent(character))
-    return unicodedata.normalize("NFC", bare).translate(_STROKES_AND_LIGATURES).translate(_CONTROLS)
+    return unicodedata.normalize("NFC", bare).translate(_STROKES_AND_LIGATURES).translate(_REPLACED)
 
 
-def searchable_text(name: str, user_principal_name: str | None, email: str | None) -> str:
-    """One text with the folded fields, the name first, each followed by FIELD_END, and one more at the end.
+def searchable_text(name: str, addresses: Iterable[str | None], shorten: Callable[[str], str]) -> str:
+    """One text with the folded name and then the shortened addresses; each ends in FIELD_END, the last one in two.
 
-    A field that is part of an earlier one adds nothing to find and is left out. The two FIELD_ENDs at the end let every
-    character of every field start a group of three, which is what the index is made of.
+    An address that is part of a field before it adds nothing to find and is left out. With two FIELD_ENDs at the end,
+    every character of every field starts a group of three, which is what the index is made of.
     """
     fields = [fold(name)]
-    for field in (user_principal_name, email):
-        if field and not any(folded in present for present in fields for folded in (fold(field),)):
-            fields.append(fold(field))
-    return FIELD_END.join(fields) + FIELD_END + FIELD_END
+    for address in addresses:
+        folded = fold(address) if address else ""
+        if not any(folded in field for field in fields):
+            fields.append(folded)
+    return FIELD_END.join([fields[0], *map(shorten, fields[1:])]) + FIELD_END + FIELD_END
 
 
 def _is_accent(character: str) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.directory.replica.counting import count_users
+from shared.directory.replica.domains import Domains
 from shared.directory.replica.queries import Page, UserQuery, UserSummary
 from shared.directory.replica.ranks import BY_SYNC, ORDERS, count_since, ids_between
 from shared.directory.replica.schema import AS_FOLDED, SAME_AS_UPN
@@ -67,7 +68,8 @@ class UserLister:
         users = count_users(connection)
         if not self._sample.fits(users):
             self._sample = Sample.of(connection, users)
-        search = Search.planned(connection, term, filters.conditions, self._sample)
+        terms = Domains.of(connection).alternatives(term)
+        search = Search.planned(connection, terms, filters.conditions, self._sample)
         if search.is_empty:
             return 0, []
         total = self._total(connection, (filters, term), search)
@@ -136,16 +138,17 @@ def _summaries(
     connection: sqlite3.Connection, ids: Sequence[int], round_started_at: datetime | None
 ) -> tuple[UserSummary, ...]:
     """The users of these ids, in this order."""
+    domains = Domains.of(connection)
     rows = connection.execute(f"{_ITEMS} ({', '.join('?' * len(ids))})", ids)
-    found = {row[0]: _summary(row, round_started_at) for row in rows}
+    found = {row[0]: _summary(row, round_started_at, domains) for row in rows}
     return tuple(found[user_id] for user_id in ids)
 
 
-def _summary(row: tuple[Any, ...], round_started_at: datetime | None) -> UserSummary:
+def _summary(row: tuple[Any, ...], round_started_at: datetime | None, domains: Domains) -> UserSummary:
     user_id, object_id, upn, name, email, active, user_type, synced_at, deleted_at, created_at, updated_at, folded = row
     synced = unpack_time(synced_at) if synced_at else None
     if upn == AS_FOLDED:
-        upn = folded.split(FIELD_END, 2)[1]
+        upn = domains.expand(folded.split(FIELD_END, 2)[1])
     return UserSummary(
         id=user_id,
         object_id=unpack_guid(object_id),
