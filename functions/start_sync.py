@@ -15,6 +15,6 @@ bp = func.Blueprint()
 @endpoint(bp, "POST", f"{ENTRA_ID}/sync", permission=Permission.SYNC, body=StartSync, reply=StartedSync, status=202)
 def start_sync(call: Call[StartSync, None]) -> Reply:
     """Answers at once with the address that tells how it goes; 409 while a sync is under way."""
-    services().sync_starter.start(call.body.as_order(), call.context)
+    services().tenant_sync.start(call.context, call.body.as_order())
     address = call.url.partition("?")[0]
     return Reply(StartedSync(status_url=address), status=202, headers={"Location": address})

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from shared.entra.credentials import EntraCredentials, Proof
     from shared.entra.graph import GraphClient
     from shared.entra.signing_keys import SigningKeyStores
-    from shared.entra.sync_starter import SyncStarter
     from shared.entra.tenant_sync import TenantSync
     from shared.entra.token_validator import TokenValidator
     from shared.entra.user_sync import UserSync
@@ -185,12 +184,6 @@ class Services:
 
         observers = (self.departures.observe,)
         return TenantSync(self.ledger, self.state, self.background_graph, self.settings.sync, observers=observers)
-
-    @built_once
-    def sync_starter(self) -> "SyncStarter":
-        from shared.entra.sync_starter import SyncStarter
-
-        return SyncStarter(self.tenant_sync)
 
     @built_once
     def signing_keys(self) -> "SigningKeyStores":

@@ -1,4 +1,4 @@
-"""What happens to a user's certificates when the directory changes the user: in the same transaction as that change.
+"""What happens to a user's certificates when the user changes, or a key leaks: in the same transaction as that change.
 
 Disabled, deleted or out of scope: held, and lifted again when the user is back. Deleted for good: revoked. Renamed:
 every certificate that names the user otherwise is revoked, or else whoever gets the name next could be logged in by it.
@@ -15,12 +15,14 @@ from shared.directory.records.certificate import (
     Certificate,
     CertificateStatus,
     CertificateType,
+    CertifiedKey,
     PendingCertificate,
     RevocationBacklog,
     RevocationReason,
     RevocationSource,
     UserCertificate,
     certificate_key,
+    certified_key_key,
     pending_certificate_key,
     revocation_backlog_key,
     user_certificates_prefix,
@@ -78,7 +80,7 @@ class Departures:
 
         The others are left to `continue_backlog`; until then the user row says that all of them count as revoked.
         """
-        changes = [(certificate, self.outcome(certificate, user)) for certificate in _live(tx, user)]
+        changes = [(certificate, self._settled(tx, certificate, user)) for certificate in _live(tx, user)]
         due = [(before, after) for before, after in changes if after is not before]
         for before, after in due[:AT_ONCE]:
             tx.put(replace(after, revoked_at=_moment(before, after, tx), updated_at=tx.time))
@@ -91,6 +93,13 @@ class Departures:
             tx.delete(RevocationBacklog, revocation_backlog_key(user.id))
         if user.revocation_pending is not behind:
             tx.put(replace(user, revocation_pending=behind))
+
+    def _settled(self, tx: Transaction, certificate: Certificate, user: User) -> Certificate:
+        key = tx.get(CertifiedKey, certified_key_key(certificate.public_key_sha256))
+        if key is not None and key.compromised:
+            leaked = _revoked(certificate, RevocationReason.KEY_COMPROMISE)
+            return replace(leaked, revocation_source=RevocationSource.REQUEST)
+        return self.outcome(certificate, user)
 
     def outcome(self, certificate: Certificate, user: User) -> Certificate:
         """The certificate as it should be for this user; the same object where nothing is to be done."""

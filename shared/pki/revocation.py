@@ -44,17 +44,20 @@ class Revocation:
     ) -> Certificate:
         """Revokes for good, or puts on hold where the reason is certificateHold.
 
-        A key reported as compromised is never certified again, also where the certificate was revoked before.
+        With keyCompromise all certificates of that key are revoked, and it is never certified again; so it is worth
+        reporting of an expired certificate too.
         Raises: AlreadyRevoked, CertificateExpired.
         """
 
+        key_leaked = reason is RevocationReason.KEY_COMPROMISE
+
         def change(tx: Transaction, current: Certificate) -> Certificate:
-            if reason is RevocationReason.KEY_COMPROMISE:
+            if key_leaked:
                 _condemn_key(tx, current)
             return _taken_away(current, reason, comment, tx.time)
 
         action = "certificate.held" if reason is RevocationReason.CERTIFICATE_HOLD else "certificate.revoked"
-        return self._change(certificate_id, action, change, context)
+        return self._change(certificate_id, action, change, context, key_leaked=key_leaked)
 
     def release(self, certificate_id: int, context: Context) -> Certificate:
         """Lifts a hold that was put by request. While the user is away it becomes the directory's hold instead.
@@ -74,8 +77,10 @@ class Revocation:
         return self._change(certificate_id, "certificate.released", change, context)
 
     def _belongs(self, tx: Transaction, certificate: Certificate) -> Certificate:
-        """Where the directory would have the certificate now."""
+        """Where the directory would have the certificate now. Raises HeldByDirectory while it is not done with it."""
         user = tx.get(User, user_key(certificate.user_id or 0))
+        if user is not None and user.revocation_pending:
+            raise HeldByDirectory(certificate)
         settled = certificate if user is None else self._departures.outcome(certificate, user)
         return settled if settled.status is not CertificateStatus.ISSUED else _cleared(settled)
 
@@ -85,18 +90,22 @@ class Revocation:
         action: str,
         change: Callable[[Transaction, Certificate], Certificate],
         context: Context,
+        *,
+        key_leaked: bool = False,
     ) -> Certificate:
         def decide(tx: Transaction) -> Certificate:
             current = tx.get(Certificate, certificate_key(certificate_id))
             if current is None or current.kind is not CertificateKind.ENTRA_USER:
                 raise CertificateNotFound(certificate_id)
             after = change(tx, current)
-            if after == current:
-                return current
-            if current.status is CertificateStatus.PENDING:
-                tx.delete(PendingCertificate, pending_certificate_key(certificate_id))
-            after = replace(after, updated_at=tx.time)
-            tx.put(after)
+            if after != current:
+                if current.status is CertificateStatus.PENDING:
+                    tx.delete(PendingCertificate, pending_certificate_key(certificate_id))
+                after = replace(after, updated_at=tx.time)
+                tx.put(after)
+            user = tx.get(User, user_key(current.user_id or 0)) if key_leaked else None
+            if user is not None:
+                self._departures.settle(tx, user)
             return after
 
         reads = ((Certificate, certificate_key(certificate_id)),)
@@ -114,6 +123,8 @@ def _taken_away(current: Certificate, reason: RevocationReason, comment: str | N
     if hold and current.status is CertificateStatus.HELD:
         return current
     if moment > current.not_after:
+        if reason is RevocationReason.KEY_COMPROMISE:
+            return current
         raise CertificateExpired(current)
     if hold and current.status is CertificateStatus.PENDING:
         hold, reason = False, RevocationReason.UNSPECIFIED  # nothing to come back to: nobody has received it

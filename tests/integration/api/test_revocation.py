@@ -4,6 +4,9 @@ import uuid
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from local.stack import Stack
 
@@ -37,6 +40,13 @@ class Person:
     def post(self, action: str, **body: Any) -> tuple[int, dict[str, Any]]:
         reply = self.stack.api.post(f"certificates/{self.certificate_id}/{action}", json=body)
         return reply.status_code, reply.json()
+
+
+def new_csr() -> str:
+    """A request for a new P-256 key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @pytest.fixture
@@ -168,13 +178,7 @@ def test_a_hold_released_while_the_user_is_away_becomes_the_directorys(stack: St
 
 
 def test_a_leaked_key_is_never_certified_again(stack: Stack, person: Person) -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    csr = request.public_bytes(serialization.Encoding.PEM).decode()
+    csr = new_csr()
     person.certificate_id = person.provision(csr=csr)
 
     person.post("revoke", reason="superseded")
@@ -184,6 +188,21 @@ def test_a_leaked_key_is_never_certified_again(stack: Stack, person: Person) -> 
     assert leaked[0] == 200
     assert leaked[1]["certificate"]["revocation_reason"] == "keyCompromise"
     assert (again.status_code, list(again.json()["errors"])) == (422, ["csr"])
+
+
+def test_a_leaked_key_takes_all_its_certificates_with_it_held_ones_too(person: Person) -> None:
+    csr = new_csr()
+    first, second, third = (person.provision(csr=csr, validity_days=days) for days in (10, 20, 30))
+    person.certificate_id = second
+    person.post("revoke", reason="certificateHold")
+
+    person.certificate_id = first
+    person.post("revoke", reason="keyCompromise")
+
+    leaked = ("revoked", "keyCompromise")
+    assert [person.certificate(number) for number in (first, second, third)] == [leaked] * 3
+    person.certificate_id = second
+    assert person.post("release")[1]["code"] == "certificate_not_held"
 
 
 @pytest.mark.parametrize("reason", ["removeFromCRL", "cACompromise", "because", 1, None])
