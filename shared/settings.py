@@ -6,12 +6,12 @@ Reading settings touches no network and no disk. `docs/settings.md` is the same 
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -52,6 +52,10 @@ CLOUDS: Mapping[str, Cloud] = {
 }
 
 
+EXTERNAL_ID_AUTHORITY = r"https://[0-9a-z-]+\.ciamlogin\.com"
+"""https://learn.microsoft.com/entra/external-id/customers/how-to-custom-url-domain"""
+
+
 class CredentialKind(StrEnum):
     SECRET = "secret"  # noqa: S105  (a kind, not a secret)
     CERTIFICATE = "certificate"
@@ -62,7 +66,7 @@ class CredentialKind(StrEnum):
 class StorageSettings:
     """Where the directory lives: a connection string, or the two endpoints reached with the managed identity."""
 
-    connection_string: str | None
+    connection_string: str | None = field(repr=False)
     tables_url: str | None
     blobs_url: str | None
     table: str
@@ -73,7 +77,7 @@ class EntraSettings:
     tenant_id: str
     client_id: str
     credential: CredentialKind
-    client_secret: str | None
+    client_secret: str | None = field(repr=False)
     client_certificate_path: Path | None
     cloud: str
     authority_host: str
@@ -103,7 +107,7 @@ class PkiSettings:
     key_vault_url: str | None
     key_vault_key: str | None
     software_key_path: Path
-    software_key_passphrase: str | None
+    software_key_passphrase: str | None = field(repr=False)
     public_url: str | None
     denied_group_ids: tuple[str, ...]
     mail_domains: tuple[str, ...]
@@ -133,7 +137,7 @@ class Settings:
     sync: SyncSettings
     pki: PkiSettings
     trust_bundle: Path | None
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """All of it, for plug-in signing backends that bring settings of their own."""
 
     @classmethod
@@ -150,6 +154,7 @@ class Settings:
             trust_bundle=reader.optional_path("REQUESTS_CA_BUNDLE") or reader.optional_path("SSL_CERT_FILE"),
             environment=dict(environment),
         )
+        _refuse_contradictions(reader, settings.pki)
         if not development:
             _refuse_laptop_settings(reader, settings)
         if reader.problems:
@@ -221,8 +226,11 @@ def _guid(value: str) -> str:
 
 
 def _https_url(value: str) -> str:
+    """ASCII only: it goes into certificates and requests as it is. `.port` raises ValueError where it is none."""
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError
+    if parts.port == 0 or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError
     return value.rstrip("/")
 
@@ -241,6 +249,11 @@ def _audience(value: str) -> str:
     if value in GRAPH_AUDIENCES:
         raise ValueError
     return value
+
+
+def _domain(value: str) -> str:
+    label = r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?"
+    return _pattern(rf"{label}(\.{label})+")(value.lower())
 
 
 def _words(*allowed: str) -> Callable[[str], str]:
@@ -367,6 +380,12 @@ def _sync(read: _Reader) -> SyncSettings:
 
 
 DEFAULT_SYNC_SCHEDULE = "0 */5 * * * *"
+NCRONTAB_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+"""Second, minute, hour, day, month, day of the week."""
+NCRONTAB_NAMES = frozenset(
+    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+    + ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+)
 
 
 def sync_schedule(environment: Mapping[str, str] = os.environ) -> str:
@@ -376,13 +395,26 @@ def sync_schedule(environment: Mapping[str, str] = os.environ) -> str:
 
 def _ncrontab(value: str) -> str:
     """Six fields of NCRONTAB (https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer)."""
-    if len(value.split()) != 6 or not re.fullmatch(r"[0-9A-Za-z*/,\- ]+", value):
+    fields = value.split()
+    if len(fields) != len(NCRONTAB_RANGES):
         raise ValueError
+    for text, (low, high) in zip(fields, NCRONTAB_RANGES, strict=True):
+        if not re.fullmatch(r"[0-9A-Za-z*/,-]+", text):
+            raise ValueError
+        if any(not low <= int(number) <= high for number in re.findall(r"(?<![/0-9])[0-9]+", text)):
+            raise ValueError
+        if any(word.lower() not in NCRONTAB_NAMES for word in re.findall(r"[A-Za-z]+", text)):
+            raise ValueError
     return value
 
 
 def _oid(value: str) -> str:
-    return _pattern(r"[0-2](\.(0|[1-9][0-9]*))+")(value)
+    """An object identifier: at least two arcs, the second below 40 under 0 and 1 (X.660)."""
+    _pattern(r"[0-2](\.(0|[1-9][0-9]{0,19}))+")(value)
+    first, second = map(int, value.split(".")[:2])
+    if first < 2 and second >= 40:
+        raise ValueError
+    return value
 
 
 ON_DEPARTURE = ("hold", "revoke", "keep")
@@ -415,7 +447,7 @@ def _pki(read: _Reader) -> PkiSettings:
         software_key_passphrase=read.text("CA_SOFTWARE_KEY_PASSPHRASE"),
         public_url=public_url,
         denied_group_ids=read.many("PKI_DENIED_GROUP_IDS", _guid, "group ids (GUIDs)"),
-        mail_domains=read.many("PKI_MAIL_DOMAINS", lambda value: value.lower(), "domains"),
+        mail_domains=read.many("PKI_MAIL_DOMAINS", _domain, "domains such as contoso.com"),
         default_validity_days=read.integer("ENTRA_DEFAULT_CERTIFICATE_VALIDITY_DAYS", 365, 1, MAX_VALIDITY_DAYS),
         default_key_size=int(
             read.parsed("ENTRA_DEFAULT_KEY_SIZE", _words(*map(str, KEY_SIZES)), "2048", "2048, 3072 or 4096")
@@ -443,6 +475,20 @@ def _pki(read: _Reader) -> PkiSettings:
     )
 
 
+def _refuse_contradictions(read: _Reader, pki: PkiSettings) -> None:
+    """A default must be something that may be issued, or every request that leaves it out would be refused."""
+    shortest = min(pki.max_validity_days[kind] for kind in pki.allowed_types)
+    if pki.default_validity_days > shortest:
+        read.problem(
+            "ENTRA_DEFAULT_CERTIFICATE_VALIDITY_DAYS",
+            f"is {pki.default_validity_days}, but some type is limited to {shortest} days: lower it.",
+        )
+    if pki.default_key_size < pki.min_rsa_key_size:
+        read.problem(
+            "ENTRA_DEFAULT_KEY_SIZE", f"is {pki.default_key_size}, below PKI_MIN_RSA_KEY_SIZE={pki.min_rsa_key_size}."
+        )
+
+
 def _refuse_laptop_settings(read: _Reader, settings: Settings) -> None:
     """What serves a laptop must never serve a tenant: software keys, emulators, plain http."""
     pki, entra, storage = settings.pki, settings.entra, settings.storage
@@ -451,15 +497,11 @@ def _refuse_laptop_settings(read: _Reader, settings: Settings) -> None:
             "CA_SIGNING_BACKEND",
             "the software key is for laptops: use key_vault, or set CA_ALLOW_SOFTWARE_KEY=true and take the risk.",
         )
-    known_hosts: Mapping[str, Any] = {
-        "ENTRA_AUTHORITY_HOST": (entra.authority_host, {cloud.authority_host for cloud in CLOUDS.values()}),
-        "GRAPH_BASE_URL": (entra.graph_base_url, {cloud.graph_base_url for cloud in CLOUDS.values()}),
-    }
-    for name, (url, known) in known_hosts.items():
-        if url and url not in known and not url.endswith(".ciamlogin.com"):
-            read.problem(
-                name, f"{urlsplit(url).hostname} is none of Microsoft's hosts: outside Development only those."
-            )
+    authorities = {cloud.authority_host for cloud in CLOUDS.values()}
+    if entra.authority_host not in authorities and not re.fullmatch(EXTERNAL_ID_AUTHORITY, entra.authority_host):
+        read.problem("ENTRA_AUTHORITY_HOST", "is none of Microsoft's: outside Development only those are asked.")
+    if entra.graph_base_url not in {cloud.graph_base_url for cloud in CLOUDS.values()}:
+        read.problem("GRAPH_BASE_URL", "is none of Microsoft's: outside Development only those are asked.")
     connection = (storage.connection_string or "").replace(" ", "").lower()
     if "usedevelopmentstorage=true" in connection or "devstoreaccount1" in connection:
         read.problem("AzureWebJobsStorage", "development storage (Azurite) is for laptops only.")

@@ -116,6 +116,19 @@ def test_the_public_message_names_no_setting_and_the_report_names_all() -> None:
         ({"ENTRA_API_AUDIENCES": "https://graph.microsoft.com"}, "ENTRA_API_AUDIENCES"),
         ({"ENTRA_VALIDATE_AUDIENCES": "00000003-0000-0000-c000-000000000000"}, "ENTRA_VALIDATE_AUDIENCES"),
         ({"PKI_ON_USER_DISABLED": "forget"}, "PKI_ON_USER_DISABLED"),
+        ({"PKI_POLICY_OIDS": "1.50.3"}, "PKI_POLICY_OIDS"),
+        ({"PKI_MAIL_DOMAINS": "@contoso.com"}, "PKI_MAIL_DOMAINS"),
+        ({"PKI_MAIL_DOMAINS": "*.contoso.com"}, "PKI_MAIL_DOMAINS"),
+        ({"PKI_PUBLIC_URL": "http://pki.contoso.example:99999"}, "PKI_PUBLIC_URL"),
+        ({"PKI_PUBLIC_URL": "http://pki.exämple"}, "PKI_PUBLIC_URL"),
+        ({"PKI_PUBLIC_URL": "http://pki.example/ x"}, "PKI_PUBLIC_URL"),
+        ({"ENTRA_AUTHORITY_HOST": "https://contoso.ciamlogin.com:abc"}, "ENTRA_AUTHORITY_HOST"),
+        ({"ENTRA_AUTHORITY_HOST": "https://evil.example/.ciamlogin.com"}, "ENTRA_AUTHORITY_HOST"),
+        ({"GRAPH_BASE_URL": "https://contoso.ciamlogin.com"}, "GRAPH_BASE_URL"),
+        ({"ENTRA_SYNC_SCHEDULE": "99 99 99 99 99 99"}, "ENTRA_SYNC_SCHEDULE"),
+        ({"ENTRA_SYNC_SCHEDULE": "a b c d e f"}, "ENTRA_SYNC_SCHEDULE"),
+        ({"PKI_MAX_VALIDITY_DAYS_CLIENT_AUTH": "90"}, "ENTRA_DEFAULT_CERTIFICATE_VALIDITY_DAYS"),
+        ({"PKI_MIN_RSA_KEY_SIZE": "3072"}, "ENTRA_DEFAULT_KEY_SIZE"),
     ],
 )
 def test_a_deployment_refuses_what_is_wrong_or_only_for_a_laptop(changes: dict[str, str], name: str) -> None:
@@ -135,6 +148,28 @@ def test_the_removal_limit_is_a_number_a_share_or_both(value: str, expected: tup
     sync = Settings.read(LAPTOP | {"ENTRA_SYNC_MAX_REMOVALS": value}).sync
 
     assert (sync.max_removals, sync.max_removals_share) == expected
+
+
+def test_no_secret_is_shown_where_settings_are_printed() -> None:
+    secrets = {
+        "ENTRA_CLIENT_SECRET": "hush-client",
+        "CA_SOFTWARE_KEY_PASSPHRASE": "hush-key",
+        "AzureWebJobsStorage": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hush-storage",
+        "CA_PKCS11_PIN": "hush-pin",
+    }
+
+    assert "hush" not in repr(Settings.read(LAPTOP | secrets))
+
+
+def test_an_external_id_authority_is_microsofts() -> None:
+    settings = Settings.read(AZURE | {"ENTRA_AUTHORITY_HOST": "https://contoso.ciamlogin.com"})
+
+    assert settings.entra.authority_host == "https://contoso.ciamlogin.com"
+
+
+@pytest.mark.parametrize("schedule", ["0 */5 * * * *", "30 0,30 8-18 * Jan-Mar Mon-Fri", "0 0 0 1 1 0"])
+def test_schedules_may_name_ranges_lists_and_steps(schedule: str) -> None:
+    assert Settings.read(LAPTOP | {"ENTRA_SYNC_SCHEDULE": schedule}).sync.schedule == schedule
 
 
 def test_a_wrong_schedule_still_lets_the_app_load() -> None:
