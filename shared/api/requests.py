@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from pydantic_core import PydanticCustomError
 
 from shared.api.validation import QueryBool, QueryInt, QueryModel, RequestModel, UserPrincipalName, wrong
+from shared.directory.records.certificate import MAX_COMMENT_LENGTH
 from shared.directory.records.certificate import CertificateType as RecordedType
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery, EffectiveStatus, UserQuery
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 MAX_TOKEN_LENGTH = 200_000
 MAX_BULK = 50
 MAX_CSR_LENGTH = 20_000
-MAX_COMMENT_LENGTH = 500
 MAX_ID = 2**31 - 1
 MAX_HOURS = 10 * 365 * 24
 

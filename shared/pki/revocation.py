@@ -7,6 +7,7 @@ from datetime import datetime
 from shared.context import Context
 from shared.directory.ledger import Ledger, Request
 from shared.directory.records.certificate import (
+    MAX_COMMENT_LENGTH,
     Certificate,
     CertificateKind,
     CertificateStatus,
@@ -20,10 +21,9 @@ from shared.directory.records.certificate import (
 )
 from shared.directory.records.user import User, user_key
 from shared.directory.transaction import Transaction
+from shared.errors import FieldError
 from shared.pki.departures import Departures
 from shared.pki.errors import AlreadyRevoked, CertificateExpired, CertificateNotFound, HeldByDirectory, NotHeld
-
-MAX_COMMENT_LENGTH = 500
 
 REQUESTABLE = frozenset(RevocationReason) - {RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE}
 """What may be said of one certificate of a user."""
@@ -46,8 +46,10 @@ class Revocation:
 
         With keyCompromise all certificates of that key are revoked, and it is never certified again; so it is worth
         reporting of an expired certificate too.
-        Raises: AlreadyRevoked, CertificateExpired.
+        Raises: AlreadyRevoked, CertificateExpired, FieldError for a comment of more than MAX_COMMENT_LENGTH characters.
         """
+        if comment is not None and len(comment) > MAX_COMMENT_LENGTH:
+            raise FieldError("comment", f"The comment field must not be greater than {MAX_COMMENT_LENGTH} characters.")
 
         key_leaked = reason is RevocationReason.KEY_COMPROMISE
 

@@ -8,6 +8,9 @@ from typing import ClassVar
 from shared.context import ActorKind
 from shared.directory.records.base import Record
 
+MAX_COMMENT_LENGTH = 500
+"""Characters of a `revocation_comment`."""
+
 
 class CertificateKind(StrEnum):
     """Whom a certificate is for."""

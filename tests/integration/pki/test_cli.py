@@ -203,6 +203,15 @@ class TestCerts:
         assert out.read_bytes() == issued.certificate.der
         run("certs", "export", "1", "--der", "--chain", code=2)
 
+    @pytest.mark.parametrize("command", ["revoke", "hold"])
+    def test_a_comment_has_at_most_500_characters(self, ca: TestCa, run: Run, command: str) -> None:
+        ca.issuance.issue(order(ca.add_user()), context())
+
+        refused = run("certs", command, "1", "--comment", "x" * 501, code=1)
+        assert "The comment field must not be greater than 500 characters." in refused.stderr
+        assert as_json(run("certs", "list", "--json"))[0]["effective_status"] == "active"
+        run("certs", command, "1", "--comment", "x" * 500)
+
     def test_lint_asks_an_independent_checker(self, ca: TestCa, run: Run) -> None:
         for certificate_type in (CertificateType.CLIENT_AUTH, CertificateType.EMAIL_PROTECTION):
             ca.issuance.issue(order(ca.add_user(), certificate_type=certificate_type), context())
