@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import cast
 
 from shared.context import Clock, system_clock
 from shared.errors import AppError
@@ -57,7 +58,7 @@ class HealthReport:
 
 
 class HealthMonitor:
-    """Runs the probes in parallel, shares one run among all who ask meanwhile, and keeps its report for 5 seconds.
+    """Runs the probes in parallel, one run at a time, and keeps its report for 5 seconds.
 
     A probe that does not answer within 10 seconds is reported unhealthy and is not started again until it ends.
     """
@@ -72,11 +73,22 @@ class HealthMonitor:
         self._fresh_until = 0.0
 
     def report(self) -> HealthReport:
-        with self._lock:
+        """One caller probes; the others get the report before, so that a part that hangs cannot hold them all.
+
+        Only before the first report there is nothing to give: then they wait for it.
+        """
+        last = self._report
+        if last is not None and time.monotonic() < self._fresh_until:
+            return last
+        if not self._lock.acquire(blocking=last is None):
+            return cast(HealthReport, last)
+        try:
             if self._report is None or time.monotonic() >= self._fresh_until:
                 self._report = self._probe_all()
                 self._fresh_until = time.monotonic() + CACHED_FOR.total_seconds()
             return self._report
+        finally:
+            self._lock.release()
 
     def _probe_all(self) -> HealthReport:
         for name, probe in self._probes.items():

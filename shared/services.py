@@ -3,6 +3,7 @@
 Nothing is imported before something needs it: a cold start pays only for what its first request uses.
 """
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from shared.context import Actor, ActorKind, Context, Deadline
+from shared.private_folder import private_folder
 from shared.settings import CredentialKind, Settings
 from shared.trust import refuse_laptop_root
 
@@ -115,7 +117,7 @@ class Services:
     def replica(self) -> "Replica":
         from shared.directory.replica import Replica
 
-        folder = Path(tempfile.gettempdir()) / "entra-pki-replica"
+        folder = private_folder(Path(tempfile.gettempdir()) / f"entra-pki-replica-{os.getuid()}")
         return Replica(self.ledger, folder, self.settings.entra.tenant_id)
 
     @built_once

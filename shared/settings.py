@@ -382,10 +382,9 @@ def _sync(read: _Reader) -> SyncSettings:
 DEFAULT_SYNC_SCHEDULE = "0 */5 * * * *"
 NCRONTAB_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 """Second, minute, hour, day, month, day of the week."""
-NCRONTAB_NAMES = frozenset(
-    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-    + ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-)
+_MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
+_WEEKDAYS = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+NCRONTAB_NAMES = frozenset(_MONTHS | _WEEKDAYS)
 
 
 def sync_schedule(environment: Mapping[str, str] = os.environ) -> str:

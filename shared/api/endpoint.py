@@ -180,7 +180,8 @@ def _query(req: func.HttpRequest, route: Route) -> BaseModel | None:
 
 def _require_https(req: func.HttpRequest) -> None:
     """Tokens and private keys never travel over http, which stays open for the public PKI routes only."""
-    if req.headers.get("x-forwarded-proto", "https").lower() == "http":
+    forwarded = req.headers.get("x-forwarded-proto", "https").lower().split(",")
+    if any(scheme.strip() != "https" for scheme in forwarded):
         raise HttpsRequired("Use https: over http only CA certificates, CRLs and OCSP are served.")
 
 
@@ -194,6 +195,7 @@ def is_authenticated(req: func.HttpRequest) -> bool:
     if "authorization" not in req.headers:
         return False
     try:
+        _require_https(req)
         _authorised(req, Permission.READ)
     except AppError:
         return False
