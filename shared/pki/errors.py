@@ -6,7 +6,18 @@ from shared.directory.records.certificate import Certificate
 from shared.errors import AppError
 
 
-class BackendThrottled(AppError):
+class BackendError(AppError):
+    """What a signing backend raises.
+
+    Attributes:
+        nothing_signed: whether it is certain that the operation made no signature, in any of its attempts. An answer
+            that did not come, or that was lost, leaves it open.
+    """
+
+    nothing_signed: bool = False
+
+
+class BackendThrottled(BackendError):
     """The key store asks for a pause, past our own retries."""
 
     status, code = 429, "signing_throttled"
@@ -15,7 +26,7 @@ class BackendThrottled(AppError):
         super().__init__(message, retry_after=retry_after)
 
 
-class BackendUnavailable(AppError):
+class BackendUnavailable(BackendError):
     """The key store is down, unreachable or answers nonsense."""
 
     status, code = 503, "signing_unavailable"
@@ -27,7 +38,7 @@ class BackendTimeout(BackendUnavailable):
     status, code = 504, "signing_timeout"
 
 
-class BackendMisconfigured(AppError):
+class BackendMisconfigured(BackendError):
     """The key store cannot work as configured. The message says what an operator has to do about it."""
 
     status, code = 503, "signing_misconfigured"
@@ -151,7 +162,7 @@ class SerialNumberTaken(AppError):
 
 
 class SigningTooLate(AppError):
-    """The reservation ran out before the signature; the sweeper will account for it."""
+    """The reservation ran out before anything was signed."""
 
     status, code = 504, "signing_too_late"
 

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -21,10 +22,11 @@ from shared.directory.records.certificate import (
 )
 from shared.directory.records.idempotency import IdempotentRequest
 from shared.directory.records.user import User, user_key
+from shared.errors import AppError
 from shared.pki.answer import answer, pack_key
 from shared.pki.authority import Authority
 from shared.pki.csr import key_of_csr
-from shared.pki.errors import SignatureRefused, SigningTooLate
+from shared.pki.errors import BackendError, SignatureRefused, SigningTooLate
 from shared.pki.good_key import check_public_key
 from shared.pki.holder import Holder, primary_address, security_identifier
 from shared.pki.idempotency import Once, may_be_resumed, was_answered
@@ -39,7 +41,7 @@ from shared.pki.names import rfc4514
 from shared.pki.order import Issued, Order
 from shared.pki.policy import IssuancePolicy
 from shared.pki.profiles import PROFILES, Profile
-from shared.pki.reservation import SIGNING_TIME, confirm, reserve, resume
+from shared.pki.reservation import SIGNING_TIME, confirm, reserve, resume, withdraw
 from shared.pki.tbs import Draft, Validity, assemble
 from shared.pki.user_certificate import UserCertificate, validity
 from shared.pki.user_ids import serial_number_text
@@ -51,6 +53,8 @@ SERIAL_NUMBER_BITS = 159
 
 CONFIRMING_TIME = timedelta(seconds=5)
 """What is signed gets this long to be recorded as issued, even if the caller's time is up: else it is lost work."""
+WITHDRAWING_TIME = timedelta(seconds=2)
+"""What is known to be unsigned gets this long to be taken back; the sweeper gets what is not."""
 
 
 @dataclass(frozen=True)
@@ -210,11 +214,26 @@ class Issuance:
 
     def _sign(self, pending: Certificate, issuer: IssuerMaterial, context: Context) -> bytes:
         """Step 4: the one signature, over the reserved bytes, in time or not at all."""
+        key: PrivateKey | None = None
+        try:
+            key = self._signing_key(pending, issuer, context)
+            return sign(key, pending.tbs or b"")
+        except AppError as error:
+            if key is None or (isinstance(error, BackendError) and error.nothing_signed):
+                self._withdraw(pending, context)
+            raise
+
+    def _signing_key(self, pending: Certificate, issuer: IssuerMaterial, context: Context) -> PrivateKey:
         left = min(pending.sign_before - self._clock(), SIGNING_TIME).total_seconds()
         if left <= 0 or pending.tbs is None:
             raise SigningTooLate
         deadline = Deadline.after(timedelta(seconds=min(left, context.deadline.remaining)))
-        return sign(self._authority.signing_key(issuer, deadline), pending.tbs)
+        return self._authority.signing_key(issuer, deadline)
+
+    def _withdraw(self, pending: Certificate, context: Context) -> None:
+        """Takes the reservation back. Where that fails, the sweeper will take it for signed."""
+        with suppress(AppError):
+            self._ledger.commit(withdraw(pending.id, context), Deadline.after(WITHDRAWING_TIME))
 
     def _verify(self, signature: bytes, pending: Certificate, issuer: IssuerMaterial) -> bytes:
         """Step 5: the DER certificate, if the signature is the issuer's and the signed bytes are the reserved ones."""

@@ -136,6 +136,31 @@ def confirm(
     return Request("certificate.confirmed", context, decide, _reads(certificate))
 
 
+def withdraw(certificate_id: int, context: Context) -> Request[bool]:
+    """Takes a reservation back of which it is certain that nothing was signed; only the log remembers it then.
+
+    The decision is whether it did: what somebody else has closed meanwhile stays as it is, and so does a reservation
+    that was resumed, for whoever had it before may have signed.
+    """
+
+    def decide(tx: Transaction) -> bool:
+        current = tx.get(Certificate, certificate_key(certificate_id))
+        if current is None or current.status is not CertificateStatus.PENDING:
+            return False
+        if current.sign_before != current.created_at + SIGNING_TIME:
+            return False
+        for record in _rows_of(current):
+            if not isinstance(record, CertifiedKey):  # that one may be older; and the key is this user's in any case
+                tx.delete(type(record), record.key)
+        return True
+
+    reads = [
+        (Certificate, certificate_key(certificate_id)),
+        (PendingCertificate, pending_certificate_key(certificate_id)),
+    ]
+    return Request("certificate.withdrawn", context, decide, reads)
+
+
 def sweep(certificate_id: int, context: Context) -> Request[bool]:
     """Gives a reservation up: possibly signed, so revoked. False if it is not pending any more, or is being signed."""
 

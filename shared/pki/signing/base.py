@@ -18,6 +18,7 @@ class SigningBackend(ABC):
     Every method may raise BackendThrottled (429, with `retry_after`), BackendUnavailable (503) or its BackendTimeout
     (504), and BackendMisconfigured (503, the message says what to do). None of them raises anything else, nor does
     `sign` of a key that it handed out, and none outlives its deadline by more than one network time-out of its own.
+    Where `sign` is certain that nothing was signed, it says so by the error's `nothing_signed`.
 
     A reference is text of at most 500 characters, chosen by the backend. It names one key for good: never "the latest
     version", so that an older certificate is never paired with a newer key.

@@ -24,7 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shared.context import Clock, Deadline, system_clock
 from shared.errors import AppError
-from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendTimeout, BackendUnavailable
+from shared.pki.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendThrottled,
+    BackendTimeout,
+    BackendUnavailable,
+)
 from shared.pki.keys import RSA_PUBLIC_EXPONENT, KeyType, PrivateKey, PublicKey
 from shared.pki.signing.base import SigningBackend
 from shared.pki.signing.bounded_transport import bounded_transport
@@ -42,6 +48,7 @@ from shared.pki.signing.key_vault_problems import (
     Problem,
     Subject,
     explain,
+    may_have_been_done,
     soft_deleted,
     unusable,
 )
@@ -218,12 +225,23 @@ class KeyVaultBackend(SigningBackend):
         digest = hasher.finalize()
         subject = Subject(Doing.SIGN, self._vault_url, key.name, key.version)
         vault_algorithm = ALGORITHMS[KeyType.of(key.public_key) or KeyType.RSA_2048]
+        unknown_outcomes = 0
 
         def ask(connection: _Connection, timeouts: Timeouts) -> object:
-            return connection.signer(key).sign(vault_algorithm, digest, **timeouts).signature
+            nonlocal unknown_outcomes
+            try:
+                return connection.signer(key).sign(vault_algorithm, digest, **timeouts).signature
+            except SDK_FAILURES as failure:
+                unknown_outcomes += may_have_been_done(failure)
+                raise
 
         try:
-            return from_raw(key.public_key, self._ask(subject, deadline, ask))
+            raw = self._ask(subject, deadline, ask)
+        except BackendError as error:
+            error.nothing_signed = unknown_outcomes == 0
+            raise
+        try:
+            return from_raw(key.public_key, raw)
         except MalformedSignature as error:
             raise BackendUnavailable(f"{subject.vault} answered with {error}.") from error
 

@@ -20,6 +20,7 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 from azure.keyvault.keys import KeyOperation, KeyVaultKey
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from shared.errors import AppError
 from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendTimeout, BackendUnavailable
@@ -28,6 +29,10 @@ PAUSE_FLOOR = timedelta(seconds=1)
 """Where Microsoft's advice for throttled clients begins
 (https://learn.microsoft.com/azure/key-vault/general/overview-throttling)."""
 PASSING = frozenset({408, 500, 502, 503, 504})
+REFUSALS = frozenset({401, 403, 404, 429})
+"""Given before anything is done. The server's errors and whatever a vault does not say are not among them."""
+NEVER_SENT = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
+"""No connection, or none that is trusted: requests reports what breaks later as the same class of error."""
 GUIDE = "docs/key-vault.md"
 
 
@@ -94,6 +99,17 @@ def explain(failure: Exception, subject: Subject, now: datetime) -> Problem:
             )
         case _:
             return Problem(BackendUnavailable(f"{subject.vault} answered with something that no key vault says."))
+
+
+def may_have_been_done(failure: Exception) -> bool:
+    """Whether the request may have been carried out although it failed."""
+    match failure:
+        case HttpResponseError():
+            return failure.status_code not in REFUSALS
+        case ServiceRequestError():
+            return not any(isinstance(cause, NEVER_SENT) for cause in _causes(failure))
+        case _:
+            return True
 
 
 def unusable(key: KeyVaultKey, subject: Subject, now: datetime) -> BackendMisconfigured | None:

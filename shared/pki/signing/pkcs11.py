@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from shared.context import Deadline
-from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendTimeout, BackendUnavailable
+from shared.pki.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendThrottled,
+    BackendTimeout,
+    BackendUnavailable,
+)
 from shared.pki.keys import KeyType, PrivateKey, PublicKey
 from shared.pki.signing.base import SigningBackend
 from shared.pki.signing.raw_signature import MalformedSignature, from_raw
@@ -135,10 +141,14 @@ class Pkcs11Backend(SigningBackend):
 
     @contextmanager
     def _alone(self, deadline: Deadline) -> Iterator[None]:
+        problem: BackendError | None = None
         if deadline.expired:
-            raise BackendTimeout(f"There was no time left to use the token {self._token}.")
-        if not _library.acquire(timeout=deadline.remaining):
-            raise BackendThrottled(f"The token {self._token} was busy until the deadline.", BUSY_RETRY_AFTER)
+            problem = BackendTimeout(f"There was no time left to use the token {self._token}.")
+        elif not _library.acquire(timeout=deadline.remaining):
+            problem = BackendThrottled(f"The token {self._token} was busy until the deadline.", BUSY_RETRY_AFTER)
+        if problem is not None:
+            problem.nothing_signed = True
+            raise problem
         try:
             yield
         finally:

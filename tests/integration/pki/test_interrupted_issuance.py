@@ -19,8 +19,12 @@ from shared.directory.records.certificate import (
     PendingCertificate,
     RevocationReason,
     RevocationSource,
+    SerialNumber,
+    UserCertificate,
 )
 from shared.directory.records.user import EntraDeletion
+from shared.directory.replica import Replica
+from shared.directory.replica.queries import CertificateQuery
 from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.pki.authority import Authority
@@ -71,6 +75,14 @@ class Stage:
 
         self.backend.on_sign = hook
 
+    def fail(self, error: AppError) -> None:
+        """From now on the backend answers with the error."""
+
+        def hook(_data: bytes, _sign_it: Callable[[], bytes]) -> bytes:
+            raise error
+
+        self.backend.on_sign = hook
+
     def refuse(self, error: type[AppError] | AppError) -> AppError:
         with pytest.raises(error if isinstance(error, type) else type(error)) as caught:
             self.ca.issuance.issue(order(self.user), context())
@@ -82,6 +94,12 @@ class Stage:
 
     def pass_time(self, **time: float) -> None:
         self.clock.now += timedelta(**time)
+
+
+def certainly_unsigned() -> BackendThrottled:
+    error = BackendThrottled("Too many signatures.", timedelta(seconds=7))
+    error.nothing_signed = True
+    return error
 
 
 @pytest.fixture
@@ -130,14 +148,87 @@ def test_a_wrong_signature_is_never_handed_out(stage: Stage, wrong: str) -> None
     ],
 )
 def test_an_error_of_the_backend_reaches_the_caller_as_it_is(stage: Stage, error: AppError, status: int) -> None:
-    def fail(_data: bytes, _sign_it: Callable[[], bytes]) -> bytes:
-        raise error
-
-    stage.backend.on_sign = fail
+    stage.fail(error)
 
     caught = stage.refuse(error)
     assert caught is error
     assert caught.status == status
+    assert stage.only_certificate().status is CertificateStatus.PENDING
+
+
+def test_what_was_certainly_not_signed_leaves_nothing_but_the_log(stage: Stage) -> None:
+    stage.fail(certainly_unsigned())
+    stage.refuse(BackendThrottled)
+
+    for kind in (Certificate, PendingCertificate, SerialNumber, UserCertificate):
+        assert list(stage.ledger.scan(kind)) == []
+    actions = [operation.action for row in stage.ledger.log(0) for operation in row.operations]
+    assert actions[-2:] == ["certificate.reserved", "certificate.withdrawn"]
+    stage.pass_time(days=1)
+    assert stage.sweeper.run(context()).swept == 0
+
+
+def test_the_lists_forget_a_reservation_that_was_taken_back(stage: Stage, tmp_path: Path) -> None:
+    replica = Replica(stage.ledger, tmp_path / "replica", stage.ledger.tenant_id)
+
+    def totals() -> tuple[int, int]:
+        replica.prepare(context().deadline)
+        statistics = replica.statistics(stage.clock.now)
+        return replica.certificates(CertificateQuery()).total, statistics.certificates.total
+
+    def look_and_fail(_data: bytes, _sign_it: Callable[[], bytes]) -> bytes:
+        assert totals() == (1, 1)
+        raise certainly_unsigned()
+
+    stage.backend.on_sign = look_and_fail
+    stage.refuse(BackendThrottled)
+
+    assert totals() == (0, 0)
+
+
+def test_the_same_request_succeeds_at_once_after_one_that_was_certainly_not_signed(stage: Stage) -> None:
+    wanted = order(stage.user)
+    stage.fail(certainly_unsigned())
+    with pytest.raises(BackendThrottled):
+        stage.ca.issuance.issue(wanted, context(), idempotency_key="once")
+    stage.backend.on_sign = None
+
+    issued = stage.ca.issuance.issue(wanted, context(), idempotency_key="once")
+
+    assert not issued.replayed
+    assert stage.only_certificate().status is CertificateStatus.ISSUED
+
+
+def test_what_was_revoked_before_it_could_be_taken_back_stays_revoked(stage: Stage) -> None:
+    def sweep_and_fail(_data: bytes, _sign_it: Callable[[], bytes]) -> bytes:
+        stage.pass_time(minutes=15)
+        assert stage.sweeper.run(context()).swept == 1
+        raise certainly_unsigned()
+
+    stage.backend.on_sign = sweep_and_fail
+    stage.refuse(BackendThrottled)
+
+    assert stage.only_certificate().status is CertificateStatus.REVOKED
+
+
+def test_a_resumed_reservation_is_not_taken_back_as_the_first_process_may_have_signed(stage: Stage) -> None:
+    wanted = order(stage.user)
+    for error in (BackendUnavailable("The connection broke."), certainly_unsigned()):
+        stage.fail(error)
+        with pytest.raises(type(error)):
+            stage.ca.issuance.issue(wanted, context(), idempotency_key="once")
+        stage.pass_time(seconds=61)
+
+    assert stage.only_certificate().status is CertificateStatus.PENDING
+
+
+def test_a_reservation_that_cannot_be_taken_back_does_not_hide_the_reason(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.pki.issuance.WITHDRAWING_TIME", timedelta(0))
+    stage.fail(certainly_unsigned())
+
+    assert stage.refuse(BackendThrottled).status == 429
     assert stage.only_certificate().status is CertificateStatus.PENDING
 
 
@@ -149,7 +240,7 @@ def test_nothing_is_signed_after_the_reservation_ran_out(tables: TableStore, ten
         late.issuance.issue(order(stage.user), context())
 
     assert caught.value.status == 504
-    assert stage.only_certificate().status is CertificateStatus.PENDING
+    assert stage.ca.certificates() == []
 
 
 def test_what_is_signed_in_time_is_recorded_although_the_callers_time_is_up(stage: Stage) -> None:

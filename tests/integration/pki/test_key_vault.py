@@ -20,7 +20,13 @@ from local.entra.faults import Fault, Point, dripping
 from local.key_vault import faults
 from local.key_vault.control import READER, USER, KeyVaultEmulator, Vault
 from shared.context import Deadline
-from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendTimeout, BackendUnavailable
+from shared.pki.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendThrottled,
+    BackendTimeout,
+    BackendUnavailable,
+)
 from shared.pki.keys import KeyType, PrivateKey, sign, verify
 from shared.pki.signing.base import SigningBackend
 from shared.pki.signing.key_vault import KeyVaultBackend
@@ -261,6 +267,52 @@ def test_an_answer_that_does_not_come_ends_with_the_deadline(
 
     assert caught.value.status == 504
     assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize(
+    ("armed", "certain"),
+    [
+        ([faults.throttled("9", times=None)], True),
+        ([faults.forbidden(times=None)], True),
+        ([faults.failing(404, times=None)], True),
+        ([faults.failing(503, times=None)], False),
+        ([faults.failing(400, times=None)], False),
+        ([faults.dropped(path=faults.SIGN, times=None)], False),
+        ([faults.truncated(path=faults.SIGN, times=None)], False),
+        ([faults.slow(3)], False),
+        ([faults.dropped(path=faults.SIGN), faults.throttled("9", path=faults.SIGN, times=None, skip=1)], False),
+        ([faults.failing(500, path=faults.SIGN), faults.forbidden(path=faults.SIGN, times=None)], False),
+    ],
+    ids=["429", "403", "404", "503", "400", "dropped", "truncated", "slow", "dropped, then 429", "500, then 403"],
+)
+def test_nothing_was_signed_for_certain_only_if_every_attempt_was_refused(
+    backend: KeyVaultBackend, reference: str, key: PrivateKey, vault: Vault, armed: list[Fault], certain: bool
+) -> None:
+    for fault in armed:
+        vault.arm(fault)
+    before = len(vault.signatures())
+
+    with pytest.raises(BackendError) as caught:
+        sign(backend.signing_key(reference, within(2)), b"data")
+
+    assert caught.value.nothing_signed is certain
+    assert not certain or len(vault.signatures()) == before
+
+
+def test_nothing_was_signed_for_certain_if_the_request_was_never_sent(
+    key_vault: VaultUnderTest, name: str, reference: str, vault: Vault
+) -> None:
+    one = key_vault.backend(name, CA_KEY_VAULT_CONNECTIONS="1")
+    key = one.signing_key(reference, within(2))
+    vault.arm(faults.slow(2.5, path=faults.SIGN))
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(sign, one.signing_key(reference, soon()), b"other")
+        time.sleep(0.3)
+        with pytest.raises(BackendThrottled) as caught:
+            sign(key, b"data")
+
+    assert caught.value.nothing_signed
 
 
 def test_no_more_signatures_are_under_way_than_there_are_connections(

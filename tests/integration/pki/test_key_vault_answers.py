@@ -11,6 +11,7 @@ from typing import Any
 import certifi
 import pytest
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+from azure.keyvault.keys import KeyClient
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.utils import base64url_encode
 
@@ -18,7 +19,9 @@ from local.https_server import Reply, Request, Wire
 from shared.context import Deadline
 from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendTimeout, BackendUnavailable
 from shared.pki.keys import KeyType, generate_key, sign
-from shared.pki.signing.key_vault import KeyVaultBackend
+from shared.pki.signing.bounded_transport import bounded_transport
+from shared.pki.signing.key_vault import SDK_FAILURES, KeyVaultBackend
+from shared.pki.signing.key_vault_problems import may_have_been_done
 from tests.support.odd_server import OddServer, odd_server
 
 REFERENCE = "user-ca/" + "0" * 32
@@ -145,6 +148,43 @@ def test_a_host_that_is_no_key_vault_is_an_error_of_ours_not_a_crash(server: Odd
         connect(server.url).check(REFERENCE, within(2))
 
     assert caught.value.status == 503
+
+
+def failure_of(url: str) -> Exception:
+    """What the SDK raises for a request to the host."""
+    options: dict[str, Any] = {"transport": bounded_transport(), "retry_total": 0, "verify_challenge_resource": False}
+    client = KeyClient(url, AnyCredential(), **options)  # type: ignore[arg-type]  # get_token_info is enough
+    with pytest.raises(SDK_FAILURES) as caught:
+        client.get_key("user-ca", connection_timeout=2, read_timeout=2)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("reply", "certain"),
+    [
+        *((Reply(status, b""), True) for status in (401, 403, 404, 429)),
+        *((Reply(status, b""), False) for status in (200, 302, 400, 408, 409, 500, 502, 503, 504)),
+        (Reply(429, b"{}", wire=Wire(drop=True)), False),
+        (Reply(429, b"x" * 99, wire=Wire(cut_at=0.5)), False),
+    ],
+    ids=lambda value: f"{value.status} {value.wire}" if isinstance(value, Reply) else "",
+)
+def test_only_a_whole_and_clear_refusal_proves_that_nothing_was_done(
+    server: OddServer, reply: Reply, certain: bool
+) -> None:
+    server.answer = lambda request: reply if "authorization" in request.headers else challenge(server)
+
+    assert may_have_been_done(failure_of(server.url)) is not certain
+
+
+def test_what_was_never_sent_was_not_done(server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert not may_have_been_done(failure_of(f"https://127.0.0.1:{bound.getsockname()[1]}"))
+    assert not may_have_been_done(failure_of("https://no-such-vault.invalid"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    assert not may_have_been_done(failure_of(server.url))
+    assert server.requests == []
 
 
 def test_a_redirect_is_not_followed(server: OddServer) -> None:
