@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from shared.api.body import read_object
 from shared.api.conditional import http_date, is_unchanged
-from shared.api.errors import HttpsRequired, NoSuchId, error_reply
+from shared.api.errors import HttpsRequired, MalformedUrl, NoSuchId, error_reply
 from shared.api.permissions import Permission
 from shared.api.routes import Route, register_route
 from shared.api.validation import validated
@@ -186,8 +186,14 @@ def _require_https(req: func.HttpRequest) -> None:
 
 
 def query_parameters(url: str) -> dict[str, str]:
-    """The raw query string's parameters, the last of each name: the host drops empty ones from `req.params`."""
-    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    """The raw query string's parameters, the last of each name: the host drops empty ones from `req.params`.
+
+    Raises: MalformedUrl.
+    """
+    try:
+        return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    except ValueError:
+        raise MalformedUrl from None
 
 
 def is_authenticated(req: func.HttpRequest) -> bool:

@@ -45,6 +45,13 @@ class NoSuchId(AppError):
         self.code = f"{kind}_not_found"
 
 
+class MalformedUrl(AppError):
+    status, code = 400, "malformed_url"
+
+    def __init__(self) -> None:
+        super().__init__("The address or the Host header of the request is malformed.")
+
+
 class HttpsRequired(AppError):
     status, code = 403, "https_required"
 

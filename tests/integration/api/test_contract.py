@@ -115,6 +115,12 @@ def test_a_wrong_body_is_told_apart(stack: Stack, body: bytes, content_type: str
     assert reply.json()["message"]
 
 
+def test_a_host_header_that_is_none_is_the_callers_mistake(stack: Stack) -> None:
+    reply = stack.api.get("users", headers={"Host": "["})
+
+    assert reply.status_code == 400, reply.text
+
+
 def test_an_error_is_problem_json_for_those_who_prefer_it(stack: Stack) -> None:
     reply = stack.api.get("users/999999", headers={"Accept": "application/problem+json"})
 
