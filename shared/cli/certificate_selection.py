@@ -9,6 +9,22 @@ import click
 from shared.cli.console import operator_context
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
 
+
+class CertificateId(click.IntRange):
+    """A local id, as `certs list` shows it."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(
+                f"{value!r} is not a certificate's id: those are whole numbers, as `certs list` shows.", param, ctx
+            )
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 PAGE = 500
 
@@ -66,7 +82,7 @@ def selection_options(function: F) -> F:
         click.option("--issuer", "issuer_id", help="All live ones of this issuer (its id)."),
         click.option("--user", "user_id", type=click.IntRange(min=1), help="All live ones of this user (local id)."),
         click.option("--serial", "serial_number", help="By serial number in hex, with or without colons."),
-        click.argument("certificate_ids", nargs=-1, type=click.IntRange(min=1), metavar="[ID]..."),
+        click.argument("certificate_ids", nargs=-1, type=CertificateId(), metavar="[ID]..."),
     ):
         function = option(function)
     return function

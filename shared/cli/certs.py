@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.card import card, emit_cards
-from shared.cli.certificate_selection import Selection, selection_options
-from shared.cli.console import emit, error_console, json_option, operator_context, progress
+from shared.cli.certificate_selection import CertificateId, Selection, selection_options
+from shared.cli.console import emit, error_console, iso, json_option, operator_context, progress
+from shared.context import system_clock
 from shared.directory.records.certificate import CertificateType, RevocationReason
-from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
+from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, effective_status
 from shared.errors import AppError
 from shared.pki.revocation import REQUESTABLE
 
@@ -72,13 +73,13 @@ def list_(
         per_page=per_page,
     )
     found = services().reader.certificates(query, operator_context().deadline)
-    emit([_plain(asdict(item)) for item in found.items], as_json, lambda: _table(found.items))
+    emit([_listed(item) for item in found.items], as_json, lambda: _table(found.items))
     if not as_json and found.total > len(found.items):
         error_console.print(f"Page {page}: {len(found.items)} of {found.total} certificates.")
 
 
 @command.command()
-@click.argument("certificate_id", type=click.IntRange(min=1))
+@click.argument("certificate_id", type=CertificateId())
 @json_option
 def show(certificate_id: int, as_json: bool) -> None:
     """Show one certificate: its record, and what to enter in Entra for it."""
@@ -87,7 +88,7 @@ def show(certificate_id: int, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("certificate_id", type=click.IntRange(min=1))
+@click.argument("certificate_id", type=CertificateId())
 @click.option("--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="File [default: stdout].")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
 @click.option("--chain", is_flag=True, help="With the issuer's certificate and those above it (PEM).")
@@ -160,9 +161,7 @@ def _each(title: str, chosen: list[int], act: "Callable[[int], Certificate]", as
         for number in chosen:
             try:
                 after = act(number)
-                done.append(
-                    {"id": after.id, "status": after.status.value, "revocation_reason": after.revocation_reason}
-                )
+                done.append({"id": after.id, "status": _status(after), "revocation_reason": after.revocation_reason})
             except AppError as error:
                 refused.append(error.message)
             advance(1)
@@ -172,7 +171,7 @@ def _each(title: str, chosen: list[int], act: "Callable[[int], Certificate]", as
 
 
 @command.command()
-@click.argument("certificate_id", type=click.IntRange(min=1))
+@click.argument("certificate_id", type=CertificateId())
 @json_option
 def lint(certificate_id: int, as_json: bool) -> None:
     """Have a certificate checked by pkilint, an independent linter; exit code 1 if it finds an error."""
@@ -223,11 +222,25 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return iso(value) if isinstance(value, datetime) else value
+
+
+def _listed(item: "CertificateSummary") -> dict[str, Any]:
+    fields = _plain(asdict(item))
+    return {**fields, "status": fields.pop("effective_status")}
+
+
+def _record(certificate: "Certificate") -> dict[str, Any]:
+    return {**_plain(asdict(certificate)), "status": _status(certificate)}
+
+
+def _status(certificate: "Certificate") -> EffectiveStatus:
+    """What lists and the API say: active or expired, where the record says issued."""
+    return effective_status(certificate.status, certificate.not_after, system_clock())
 
 
 def _details(view: "CertificateView") -> dict[str, Any]:
-    return {**_plain(asdict(view.certificate)), "entra_certificate_user_ids": dict(view.user_ids)}
+    return {**_record(view.certificate), "entra_certificate_user_ids": dict(view.user_ids)}
 
 
 def _table(items: "tuple[CertificateSummary, ...]") -> Table:
@@ -250,6 +263,6 @@ def _table(items: "tuple[CertificateSummary, ...]") -> Table:
 
 
 def _card(view: "CertificateView") -> Text:
-    rows = [(name.replace("_", " "), str(value)) for name, value in _plain(asdict(view.certificate)).items()]
+    rows = [(name.replace("_", " "), str(value)) for name, value in _record(view.certificate).items()]
     rows += [(f"for Entra: {form.replace('_', ' ')}", value) for form, value in view.user_ids.items()]
     return card(view.certificate.subject, rows)

@@ -4,7 +4,7 @@ import getpass
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -29,9 +29,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def emit(data: Any, as_json: bool, render: Callable[[], object]) -> None:
     """Prints `data` as JSON, or what `render()` returns (text or anything that rich can show)."""
     if as_json:
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_json_value))
     else:
         console.print(render())
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 with `Z`, as the API writes it. `moment`: UTC."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _json_value(value: object) -> str:
+    return iso(value) if isinstance(value, datetime) else str(value)
 
 
 @contextmanager

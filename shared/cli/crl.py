@@ -1,14 +1,12 @@
 """`manage.py crl`: publish CRLs now, and show those that are published."""
 
 from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
 from shared.cli.console import emit, error_console, json_option, operator_context
-from shared.directory.records.base import format_time
 
 if TYPE_CHECKING:
     from shared.directory.records.crl import CrlPointer
@@ -48,12 +46,7 @@ def show(as_json: bool) -> None:
 
 
 def _show(pointers: "list[CrlPointer]", as_json: bool) -> None:
-    data = [{name: _plain(value) for name, value in asdict(pointer).items()} for pointer in pointers]
-    emit(data, as_json, lambda: _table(pointers))
-
-
-def _plain(value: Any) -> Any:
-    return format_time(value) if isinstance(value, datetime) else value
+    emit([asdict(pointer) for pointer in pointers], as_json, lambda: _table(pointers))
 
 
 def _table(pointers: "list[CrlPointer]") -> Table:

@@ -1,6 +1,7 @@
 """`manage.py ca` and `manage.py certs`, as an operator uses them."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,6 +77,7 @@ def test_init_and_show_tell_what_to_enter_in_entra(app: Services, run: Run) -> N
     assert shown["crl_url"] == f"http://pki.contoso.example/api/v1/pki/{active.id}/crl"
     assert shown["subject_key_identifier"] == active.key_identifier.digest.hex().upper()
     assert shown["longest_validity_days"] == 7304
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", shown["not_after"])
     flat = "".join(made.stdout.split())
     for told in (shown["thumbprint_sha1"], shown["crl_url"], shown["subject_key_identifier"], active.id):
         assert told in flat
@@ -189,6 +191,8 @@ class TestCerts:
         assert shown["serial_number"] == issued.certificate.serial_number
         assert shown["entra_certificate_user_ids"] == dict(issued.user_ids)
         assert shown["not_after"].endswith("Z")
+        assert shown["status"] == as_json(run("certs", "list", "--json"))[0]["status"] == "active"
+        assert "issued" not in run("certs", "show", "1").stdout.replace("issued at", "").split()
         assert "der" not in shown
         assert issued.certificate.serial_number in "".join(run("certs", "show", "1").stdout.split())
 
@@ -209,8 +213,12 @@ class TestCerts:
 
         refused = run("certs", command, "1", "--comment", "x" * 501, code=1)
         assert "The comment field must not be greater than 500 characters." in refused.stderr
-        assert as_json(run("certs", "list", "--json"))[0]["effective_status"] == "active"
+        assert as_json(run("certs", "list", "--json"))[0]["status"] == "active"
         run("certs", command, "1", "--comment", "x" * 500)
+
+    def test_what_is_no_id_is_told_in_a_sentence(self, run: Run) -> None:
+        for wrong in ("abc", "0", "1.5"):
+            assert f"'{wrong}' is not a certificate's id" in run("certs", "show", wrong, code=2).stderr
 
     def test_lint_asks_an_independent_checker(self, ca: TestCa, run: Run) -> None:
         for certificate_type in (CertificateType.CLIENT_AUTH, CertificateType.EMAIL_PROTECTION):
