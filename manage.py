@@ -1,6 +1,14 @@
 """`python manage.py`: what an operator does by hand. Each command lives in `shared/cli`."""
 
-from shared.cli.main import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:
+        from shared.cli.main import main
+
+        main()
+    except ModuleNotFoundError as missing:
+        sys.exit(
+            f"Error: the Python package of {missing.name} is missing. Run `pip install -r requirements-cli.txt`, or "
+            "use the Python of the virtual environment where that was done."
+        )

@@ -174,11 +174,21 @@ def _request(plan: "IssuerPlan", file: Path, as_json: bool) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
+    _require_writable(file)
     issuer = _ceremony().request(plan, operator_context())
     request = x509.load_der_x509_csr(issuer.request or b"")
     file.write_bytes(request.public_bytes(serialization.Encoding.PEM))
     error_console.print(f"The request is in {file}: have it signed, then run `manage.py ca import`.")
     _show([issuer], as_json)
+
+
+def _require_writable(file: Path) -> None:
+    """Before anything is recorded. Leaves nothing behind. Raises OSError."""
+    existed = file.exists()
+    with file.open("ab"):
+        pass
+    if not existed:
+        file.unlink()
 
 
 def _fetch(url: str) -> bytes:

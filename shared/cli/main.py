@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -58,8 +59,8 @@ def cli(settings_file: Path | None) -> None:
 def load_local_settings(path: Path) -> None:
     """Puts the `Values` of a local.settings.json into the environment, without overriding what is set."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
-    except (ValueError, KeyError, TypeError):
+        values = dict(json.loads(path.read_text(encoding="utf-8"))["Values"].items())
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise click.ClickException(f"{path} is not a local.settings.json: it needs an object `Values`.") from None
     for name, value in values.items():
         os.environ.setdefault(name, str(value))
@@ -70,8 +71,14 @@ def main() -> None:
     try:
         cli(prog_name="manage.py", standalone_mode=True)
     except InvalidSettings as invalid:
-        error_console.print(invalid.report, style="red", markup=False, highlight=False)
-        sys.exit(1)
+        _fail(invalid.report)
     except AppError as error:
-        error_console.print(f"Error: {error.message}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+        _fail(f"Error: {error.message}")
+    except OSError as error:
+        file = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"Error: {file}{error.strerror or error}.")
+
+
+def _fail(report: str) -> NoReturn:
+    error_console.print(report, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +16,10 @@ from cryptography import x509
 
 import shared.services
 from local.azurite.azurite import Azurite
+from local.processes import REPOSITORY
 from shared.cli import ca as ca_command
 from shared.cli import certs as certs_command
+from shared.cli.main import main
 from shared.directory.records.certificate import CertificateType
 from shared.directory.tables import TableStore
 from shared.errors import AppError
@@ -95,6 +99,49 @@ def test_a_second_init_is_refused_with_a_sentence(app: Services, run: Run) -> No
 
     with pytest.raises(CeremonyRefused, match="rollover"):
         run("ca", "init", "--name", "Another", "--key-type", "P-256")
+
+
+@pytest.mark.parametrize("step", ["init", "rollover"])
+def test_a_request_that_could_not_be_written_is_not_made(app: Services, run: Run, tmp_path: Path, step: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        run("ca", step, "--name", "Contoso Users CA", "--csr", str(tmp_path / "missing" / "issuer.csr"))
+
+    assert as_json(run("ca", "show", "--json")) == []
+
+
+def test_what_the_system_refuses_is_a_sentence(
+    app: Services, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "missing" / "issuer.csr")
+    monkeypatch.chdir(tmp_path)  # where there is no local.settings.json
+    monkeypatch.setattr(sys, "argv", ["manage.py", "ca", "init", "--name", "Contoso Users CA", "--csr", file])
+
+    with pytest.raises(SystemExit, match="1"):
+        main()
+
+    assert capsys.readouterr().err == f"Error: {file}: No such file or directory.\n"
+
+
+@pytest.mark.parametrize("content", ['{"Values": ["A"]}', '{"Values": null}', "{}", "[]", "{"])
+def test_a_settings_file_without_values_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    file = tmp_path / "local.settings.json"
+    file.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["manage.py", "--settings", str(file), "ca", "show"])
+
+    with pytest.raises(SystemExit, match="1"):
+        main()
+
+    assert "it needs an object `Values`" in capsys.readouterr().err
+
+
+def test_without_the_packages_it_says_what_to_install() -> None:
+    without_site_packages = [sys.executable, "-S", str(REPOSITORY / "manage.py"), "ca", "show"]
+    ended = subprocess.run(without_site_packages, capture_output=True, text=True, check=False, timeout=60)
+
+    assert ended.returncode == 1
+    assert "requirements-cli.txt" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_rollover_goes_in_two_steps(app: Services, run: Run) -> None:
