@@ -10,8 +10,8 @@ from shared.directory.replica.text_folding import FIELD_END, searchable_text
 from shared.directory.replica.values import pack_guid, pack_hex, pack_text_time
 
 INSERT_USER = f"INSERT OR REPLACE INTO users VALUES ({', '.join('?' * 9)})"  # noqa: S608  (a constant)
-INSERT_LISTING = "INSERT INTO listing VALUES (?1, ?2, ?3, ?4)"
-UPDATE_LISTING = "UPDATE listing SET is_active = ?2, synced_at = ?3, folded = ?4 WHERE id = ?1"
+INSERT_LISTING = "INSERT INTO listing VALUES (?1, ?2, ?3, ?4, ?5)"
+UPDATE_LISTING = "UPDATE listing SET is_active = ?2, synced_at = ?3, markers = ?4, folded = ?5 WHERE id = ?1"
 UPDATE_LISTING_BUT_TEXT = "UPDATE listing SET is_active = ?2, synced_at = ?3 WHERE id = ?1"
 """Leaves the index by name alone."""
 INSERT_CERTIFICATE = f"INSERT OR REPLACE INTO certificates VALUES ({', '.join('?' * 22)})"  # noqa: S608
@@ -23,10 +23,11 @@ def is_listed(row: Row) -> bool:
     return "object_id" in row
 
 
-def listing_columns(row: Row, domains: Domains) -> tuple[int, bool, int, str]:
+def listing_columns(row: Row, domains: Domains) -> tuple[int, bool, int, int, str]:
     """A user never synced is as one synced in 1970."""
     folded = searchable_text(str(row["name"]), addresses(row), domains.shorten)
-    return int(row["id"]), bool(row["is_active"]), pack_text_time(row.get("synced_at")) or 0, folded
+    synced_at = pack_text_time(row.get("synced_at")) or 0
+    return int(row["id"]), bool(row["is_active"]), synced_at, domains.markers_in(folded), folded
 
 
 def addresses(row: Row) -> list[str]:

@@ -44,6 +44,10 @@ class Domains:
         head, at, domain = address.rpartition("@")
         return head + self._markers[domain] if at and domain in self._markers else address
 
+    def markers_in(self, text: str) -> int:
+        """The markers in a shortened text, as bits by their place in MARKERS."""
+        return sum(1 << MARKERS.index(marker) for marker in self._markers.values() if marker in text)
+
     def expand(self, text: str) -> str:
         """What `shorten` was given."""
         return text.translate(self._expanded)

@@ -51,6 +51,7 @@ CREATE TABLE listing (
     id INTEGER PRIMARY KEY,
     is_active INTEGER NOT NULL,
     synced_at INTEGER NOT NULL,
+    markers INTEGER NOT NULL,
     folded TEXT NOT NULL
 );
 

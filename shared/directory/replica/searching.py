@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.directory.replica.ranks import BY_ID, BY_SYNC, Order
+from shared.directory.replica.text_folding import MARKERS
 from shared.directory.replica.windows import Window
 
 GRAM = 3
@@ -51,9 +52,9 @@ class Sample:
         """Whether it still speaks for a directory of so many users."""
         return 0.8 * self.users <= users <= 1.25 * self.users
 
-    def share(self, terms: Sequence[str]) -> float:
-        """The share of users whose text contains one of the terms, roughly; 0: rare or none."""
-        return sum(any(term in text for term in terms) for text in self.texts) / max(1, len(self.texts))
+    def having(self, term: str) -> set[int]:
+        """Which of the texts contain the term."""
+        return {number for number, text in enumerate(self.texts) if term in text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,15 @@ class Search:
 
     @classmethod
     def planned(cls, connection: sqlite3.Connection, terms: Sequence[str], conditions: str, sample: Sample) -> "Search":
-        shares = {term: sample.share([term]) for term in terms}
-        parts = [_index_expression(connection, term, share) for term, share in shares.items()]
-        expression = None if None in parts else " OR ".join(part for part in parts if part)
-        return cls(sorted(terms, key=lambda term: -shares[term]), conditions, sample.share(terms), expression)
+        having = {term: sample.having(term) for term in terms}
+        every = max(1, len(sample.texts))
+        parts = [_index_expression(connection, term, len(found) / every) for term, found in having.items()]
+        return cls(
+            terms=sorted(terms, key=lambda term: -len(having[term])),
+            conditions=conditions,
+            share=len(set().union(*having.values())) / every,
+            expression=None if None in parts else " OR ".join(part for part in parts if part),
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -112,8 +118,10 @@ class Search:
         return f"{_INDEX_AND_LISTING if self.conditions else _INDEX}{self.conditions}", [self.expression]
 
     def _every_text(self) -> tuple[str, Sequence[str]]:
-        contains = " OR ".join(["instr(folded, ?)"] * len(self.terms))
-        return f"listing WHERE ({contains}){self.conditions}", self.terms
+        markers = sum(1 << MARKERS.index(term) for term in self.terms if term in MARKERS)
+        others = [term for term in self.terms if term not in MARKERS]
+        contains = " OR ".join([f"markers & {markers}", *["instr(folded, ?)"] * len(others)])
+        return f"listing WHERE ({contains}){self.conditions}", others
 
 
 _INDEX = "trigrams WHERE trigrams MATCH ?"

@@ -11,8 +11,9 @@ FIELD_END = "\n"
 
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 
-MARKERS = "".join(map(chr, range(0xF0000, 0xF0040)))
-"""Characters that never come out of `fold`: private ones, which `domains` uses for its own ends."""
+MARKERS = "".join(map(chr, range(0xF0000, 0xF003E)))
+"""Characters that never come out of `fold`: private ones, which `domains` uses for its own ends.
+As many as a SQLite integer has bits."""
 
 _STROKES_AND_LIGATURES = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ŧ": "t", "þ": "th"}
