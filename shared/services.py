@@ -116,9 +116,12 @@ class Services:
     @built_once
     def replica(self) -> "Replica":
         from shared.directory.replica import Replica
+        from shared.directory.replica.snapshots import SnapshotStore
 
+        tenant_id = self.settings.entra.tenant_id
         folder = private_folder(Path(tempfile.gettempdir()) / f"entra-pki-replica-{os.getuid()}")
-        return Replica(self.ledger, folder, self.settings.entra.tenant_id)
+        snapshots = SnapshotStore(self.blobs, self.state, tenant_id)
+        return Replica(self.ledger, folder, tenant_id, snapshots=snapshots)
 
     @built_once
     def reader(self) -> "DirectoryReader":

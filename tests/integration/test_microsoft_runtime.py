@@ -20,7 +20,7 @@ from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
-TIMERS = frozenset({"publish_crls", "settle_revocations", "sweep_certificates", "sync_tenant"})
+TIMERS = frozenset({"publish_crls", "publish_snapshot", "settle_revocations", "sweep_certificates", "sync_tenant"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def world(stack: Stack) -> Iterator[World]:
         hold = Case("POST", f"{ENTRA}/certificates/{{held_id}}/revoke", {"reason": "certificateHold"})
         assert world.ask(hold).status == 200
         worker.fire_timer("publish_crls")
+        worker.fire_timer("publish_snapshot")
         yield world
 
 

@@ -1,0 +1,13 @@
+"""The timer that stores a copy of the replica for young instances of a large directory."""
+
+import azure.functions as func
+
+from shared.services import services, timer_context
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="20 */10 * * * *", run_on_startup=False, use_monitor=True)
+def publish_snapshot(timer: func.TimerRequest) -> None:
+    """Does nothing in a directory that builds quickly, or while the last copy is recent."""
+    services().replica.publish_snapshot(timer_context("publish_snapshot").deadline)
