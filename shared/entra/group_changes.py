@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from shared.directory.state import MAX_BYTES
 from shared.entra.group_graph import GroupGraph
 
-SEGMENT_BYTES = 800 * 1024
-"""A state holds up to 900 KiB."""
+SEGMENT_BYTES = MAX_BYTES - 64 * 1024
+"""A segment is one state."""
 _HEADER = struct.Struct("<4sII")
 _MAGIC = b"GRF1"
 
