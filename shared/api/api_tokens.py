@@ -31,7 +31,7 @@ log = logging.getLogger("entra_pki.api.tokens")
 PREFIX = "epki_"
 SECRET_LENGTH = 40  # 238 bits
 ALPHABET = string.ascii_letters + string.digits
-SHAPE = re.compile(r"([1-9][0-9]{0,9})\|([A-Za-z0-9_]{1,128})", re.ASCII)
+SHAPE = re.compile(rf"([1-9][0-9]{{0,9}})\|{PREFIX}([A-Za-z0-9]{{{SECRET_LENGTH}}})([0-9a-f]{{8}})")
 EVERY_ABILITY = "*"
 MAX_NAME_LENGTH = 100
 USED_AT_INTERVAL = timedelta(minutes=1)
@@ -155,12 +155,10 @@ def _parse(plain_text: str) -> tuple[int, str] | None:
     shape = SHAPE.fullmatch(plain_text)
     if shape is None:
         return None
-    secret = shape.group(2)
-    if secret.startswith(PREFIX):
-        entropy, checksum = secret[len(PREFIX) : -8], secret[-8:]
-        if checksum != _checksum(entropy):
-            return None
-    return int(shape.group(1)), secret
+    token_id, entropy, checksum = shape.groups()
+    if checksum != _checksum(entropy):
+        return None
+    return int(token_id), f"{PREFIX}{entropy}{checksum}"
 
 
 def _check(name: str, abilities: Sequence[str], life: timedelta | None) -> None:

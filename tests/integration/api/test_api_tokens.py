@@ -152,7 +152,9 @@ def test_making_and_revoking_are_in_the_log_with_who_did_it(desk: Desk) -> None:
     assert [(o.action, o.actor) for o in operations] == [("token.created", OPERATOR), ("token.revoked", OPERATOR)]
 
 
-def test_unknown_and_wrong_tokens_cost_the_same_look_ups(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_and_wrong_tokens_cost_the_same_look_ups_and_malformed_ones_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, other = desk.make(), desk.make()
     looked: list[str] = []
     get = desk.ledger.get
@@ -164,6 +166,8 @@ def test_unknown_and_wrong_tokens_cost_the_same_look_ups(desk: Desk, monkeypatch
     monkeypatch.setattr(desk.ledger, "get", counted)
     for token in ("777|" + real[2:], "1|" + other[2:]):
         assert desk.tokens().find(token) is None
+    for malformed in ("1|" + "a" * 53, "1|epki_" + "a" * 48, real.replace("epki_", "")):
+        assert desk.tokens().find(malformed) is None
     assert looked == ["token|0000000777", "token|0000000001"]
 
 
