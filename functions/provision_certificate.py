@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared.api.endpoint import Call, Reply, endpoint
 from shared.api.permissions import Permission
-from shared.api.requests import ProvisionCertificate
+from shared.api.requests import ProvisionCertificate, idempotency_key
 from shared.api.resources import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
@@ -26,5 +26,6 @@ def provision_certificate(call: Call[ProvisionCertificate, None]) -> Reply:
     """A certificate; the private key, where it was made here, leaves in this reply and never again."""
     pki = services().settings.pki
     order = call.body.as_order(default_validity_days=pki.default_validity_days, default_key_size=pki.default_key_size)
-    issued = services().issuance.issue(order, call.context, idempotency_key=call.header("idempotency-key"))
+    once = idempotency_key(call.header("idempotency-key"))
+    issued = services().issuance.issue(order, call.context, idempotency_key=once)
     return Reply(ProvisionedCertificate.of(issued, system_clock()), status=200 if issued.replayed else 201)

@@ -71,9 +71,9 @@ def _require_json(content_type: str) -> None:
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise NotJson("Send the body as application/json.")
-    charset = parameters.replace(" ", "").replace('"', "")
-    if charset.startswith("charset=") and charset != "charset=utf-8":
-        raise NotJson("Send the body in UTF-8.")
+    for parameter in parameters.replace(" ", "").replace('"', "").split(";"):
+        if parameter.startswith("charset=") and parameter != "charset=utf-8":
+            raise NotJson("Send the body in UTF-8.")
 
 
 def _limit_depth(text: str) -> None:

@@ -52,6 +52,10 @@ class MalformedUrl(AppError):
         super().__init__("The address or the Host header of the request is malformed.")
 
 
+class MalformedIdempotencyKey(AppError):
+    status, code = 400, "malformed_idempotency_key"
+
+
 class HttpsRequired(AppError):
     status, code = 403, "https_required"
 

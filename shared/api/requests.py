@@ -1,5 +1,7 @@
 """The models of what requests bring: one per function, validated by `shared.api.validation`."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -7,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from shared.api.errors import MalformedIdempotencyKey
 from shared.api.validation import QueryBool, QueryInt, QueryModel, RequestModel, UserPrincipalName, wrong
 from shared.directory.records.certificate import MAX_COMMENT_LENGTH
 from shared.directory.records.certificate import CertificateType as RecordedType
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery, EffectiveStatus, UserQuery
+from shared.directory.replica.text_folding import fold
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ MAX_BULK = 50
 MAX_CSR_LENGTH = 20_000
 MAX_ID = 2**31 - 1
 MAX_HOURS = 10 * 365 * 24
+IDEMPOTENCY_KEY = re.compile(r"[!-+\--~]{1,255}")
 
 CertificateType = Literal["client_auth", "email_protection", "code_signing"]
 
@@ -62,6 +67,20 @@ class ProvisionCertificate(RequestModel):
     format: Literal["pem", "pkcs12"] = "pem"
     pkcs12_password: Annotated[str, Field(min_length=16, max_length=128)] | None = None
     pkcs12_encryption: Literal["modern", "legacy"] = "modern"
+
+    @field_validator("pkcs12_password")
+    @classmethod
+    def _has_a_key_to_encrypt(cls, password: str | None, info: ValidationInfo) -> str | None:
+        if password is not None and info.data.get("csr") is not None:
+            raise wrong("cannot be combined with a CSR: the private key is not here.")
+        return password
+
+    @field_validator("pkcs12_encryption")
+    @classmethod
+    def _has_a_pkcs12_to_encrypt(cls, chosen: str, info: ValidationInfo) -> str:
+        if chosen == "legacy" and info.data.get("format") == "pem":
+            raise wrong("cannot be legacy with the format pem: it is for pkcs12.")
+        return chosen
 
     @field_validator("csr")
     @classmethod
@@ -112,6 +131,22 @@ class RevokeCertificate(RequestModel):
     comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] | None = None
 
 
+class ReleaseCertificate(RequestModel):
+    """Nothing can be said along with a release."""
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The header `Idempotency-Key` as it came. A comma is what the host puts between the values of two headers.
+
+    Raises: MalformedIdempotencyKey.
+    """
+    if header is not None and not IDEMPOTENCY_KEY.fullmatch(header):
+        raise MalformedIdempotencyKey(
+            "The Idempotency-Key header must come once, with 1 to 255 visible ASCII characters and no comma."
+        )
+    return header
+
+
 class ValidateToken(RequestModel):
     token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_LENGTH)]
     audience: Annotated[str, Field(min_length=1, max_length=500)] | None = None
@@ -125,17 +160,27 @@ class Paged(QueryModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_means_absent(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Laravel's ConvertEmptyStringsToNull; only `recently_synced` has a meaning when empty: a day."""
-        present = {name: value for name, value in parameters.items() if value != ""}
-        if parameters.get("recently_synced") == "":
+        """Laravel's TrimStrings and ConvertEmptyStringsToNull; an empty `recently_synced` means a day."""
+        trimmed = {name: value.strip(" ") for name, value in parameters.items()}
+        present = {name: value for name, value in trimmed.items() if value != ""}
+        if trimmed.get("recently_synced") == "":
             present["recently_synced"] = "24"
         return present
+
+
+def _searchable(text: str) -> str:
+    """What folds to nothing, such as accents alone, would be found in every name."""
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise wrong("must not have control characters.")
+    if not fold(text).strip():
+        raise wrong("has nothing that can be searched for.")
+    return text
 
 
 class ListUsers(Paged):
     active: QueryBool | None = None
     recently_synced: Annotated[QueryInt, Field(ge=1, le=MAX_HOURS)] | None = None
-    search: Annotated[str, Field(max_length=MAX_SEARCH_LENGTH)] | None = None
+    search: Annotated[str, Field(max_length=MAX_SEARCH_LENGTH), AfterValidator(_searchable)] | None = None
     sort: Literal["id", "name", "synced_at"] = "id"
 
     def as_query(self, now: datetime) -> UserQuery:

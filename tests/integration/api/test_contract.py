@@ -121,6 +121,27 @@ def test_a_host_header_that_is_none_is_the_callers_mistake(stack: Stack) -> None
     assert reply.status_code == 400, reply.text
 
 
+def test_where_nothing_must_be_said_nothing_need_be_sent(stack: Stack, ada: dict[str, Any]) -> None:
+    """Of a chunked body the host gives nothing on: that is not the same as none."""
+    certificate = provision(stack, ada["id"]).json()["certificate"]["id"]
+    revoke, release = f"certificates/{certificate}/revoke", f"certificates/{certificate}/release"
+
+    assert stack.api.post(revoke, data=iter([b'{"reason": "keyCompromise"}'])).status_code == 400
+    assert stack.api.post(revoke, json={"reason": "certificateHold"}).status_code == 200
+    said = stack.api.post(release, json={"reason": "found it"})
+    assert (said.status_code, said.json()["message"]) == (422, "The reason field is prohibited.")
+    assert stack.api.post(release, data=b"found it", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert stack.api.post(release).json()["certificate"]["status"] == "active"
+    revoked = stack.api.post(revoke)
+    assert (revoked.status_code, revoked.json()["certificate"]["status"]) == (200, "revoked")
+
+
+def test_an_idempotency_key_that_came_twice_is_refused(stack: Stack, ada: dict[str, Any]) -> None:
+    reply = stack.api.post("provision-certificate", json={"user_id": ada["id"]}, headers={"Idempotency-Key": "a,b"})
+
+    assert (reply.status_code, reply.json()["code"]) == (400, "malformed_idempotency_key")
+
+
 def test_an_error_is_problem_json_for_those_who_prefer_it(stack: Stack) -> None:
     reply = stack.api.get("users/999999", headers={"Accept": "application/problem+json"})
 

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from shared.api.requests import BulkSyncUsers, ListUsers, ProvisionCertificate, SyncUser, ValidateToken
+from shared.api.errors import MalformedIdempotencyKey
+from shared.api.requests import (
+    BulkSyncUsers,
+    ListUsers,
+    ProvisionCertificate,
+    SyncUser,
+    ValidateToken,
+    idempotency_key,
+)
 from shared.api.validation import ValidationFailed, validated
 
 
@@ -113,6 +121,47 @@ def test_a_password_shorter_than_sixteen_characters_is_refused() -> None:
     assert found == {"pkcs12_password": ["The pkcs12 password field must be at least 16 characters."]}
 
 
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        (
+            {"csr": "x", "pkcs12_password": "x" * 16},
+            "The pkcs12 password field cannot be combined with a CSR: the private key is not here.",
+        ),
+        (
+            {"pkcs12_encryption": "legacy"},
+            "The pkcs12 encryption field cannot be legacy with the format pem: it is for pkcs12.",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(members: dict[str, Any], sentence: str) -> None:
+    (field,) = members.keys() - {"csr"}
+    assert errors(ProvisionCertificate, {"user_id": 1, **members}) == {field: [sentence]}
+
+
+def test_a_password_encrypts_a_pem_key_made_here_too() -> None:
+    assert validated(ProvisionCertificate, {"user_id": 1, "pkcs12_password": "x" * 16}).pkcs12_password
+    assert validated(ProvisionCertificate, {"user_id": 1, "format": "pkcs12", "pkcs12_encryption": "legacy"})
+
+
+@pytest.mark.parametrize("key", ["a", "7d0b5c1e-4a61", '"quoted"', "~" * 255, None])
+def test_an_idempotency_key_is_taken_as_it_came(key: str | None) -> None:
+    assert idempotency_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a,b", "a\n", "é", "\x00", "x" * 256])
+def test_what_is_no_idempotency_key_is_refused(key: str) -> None:
+    with pytest.raises(MalformedIdempotencyKey):
+        idempotency_key(key)
+
+
+def test_spaces_around_a_query_value_do_not_count() -> None:
+    query = validated(ListUsers, {"search": "  ", "per_page": " 5 ", "recently_synced": " "})
+
+    assert (query.search, query.per_page, query.recently_synced) == (None, 5, 24)
+    assert validated(ListUsers, {"search": " ada l "}).search == "ada l"
+
+
 def test_only_access_or_id_can_be_expected_of_a_token() -> None:
     assert errors(ValidateToken, {"token": "x", "expected_type": "refresh"}) == {
         "expected_type": ["The selected expected type is invalid."]
@@ -140,6 +189,10 @@ def test_a_boolean_in_the_query_is_a_word_or_a_digit(text: str, value: bool) -> 
         ({"page": "-1"}, "The page field must be an integer."),
         ({"page": "٣"}, "The page field must be an integer."),
         ({"search": "x" * 256}, "The search field must not be greater than 255 characters."),
+        ({"search": "\x00"}, "The search field must not have control characters."),
+        ({"search": "ada\t"}, "The search field must not have control characters."),
+        ({"search": "\u0301"}, "The search field has nothing that can be searched for."),
+        ({"search": "\u3000"}, "The search field has nothing that can be searched for."),
         ({"sort": "email"}, "The selected sort is invalid."),
     ],
 )
