@@ -125,7 +125,7 @@ def endpoint(
         trigger.__name__ = trigger.__qualname__ = name
         trigger.__doc__ = handler.__doc__
         trigger.__module__ = handler.__module__
-        blueprint.route(route=template, methods=[method], auth_level=func.AuthLevel.ANONYMOUS)(trigger)
+        blueprint.route(route=template, methods=route.methods, auth_level=func.AuthLevel.ANONYMOUS)(trigger)
         return trigger
 
     return register

@@ -27,6 +27,11 @@ class Route:
     reply: type[BaseModel] | None
     status: int
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """HEAD wherever GET is (RFC 9110 9.3.2). It is answered as GET is: the host leaves the content out."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
     def matches(self, path: str) -> bool:
         """True where `path` (without the prefix and slashes around) is of this route's template."""
         literal_or_parameter = re.split(r"(\{[^}]+\})", self.template)
@@ -54,4 +59,4 @@ def routes() -> Iterable[Route]:
 
 def allowed_methods(path: str) -> list[str]:
     """The methods that some route takes for this path, sorted; empty where there is no such path."""
-    return sorted({route.method for route in _routes.values() if route.matches(path)})
+    return sorted({method for route in _routes.values() if route.matches(path) for method in route.methods})

@@ -76,7 +76,7 @@ def test_an_unknown_route_and_a_wrong_method_answer_in_the_same_shape(stack: Sta
 
     assert (unknown.status_code, unknown.json()["code"]) == (404, "route_not_found")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["Allow"] == "GET"
+    assert wrong.headers["Allow"] == "GET, HEAD"
 
 
 def test_a_well_formed_request_id_is_kept_and_any_other_replaced(stack: Stack) -> None:
@@ -450,6 +450,15 @@ def test_health_tells_the_public_little_and_callers_with_credentials_more(stack:
     assert all(check["latency_ms"] is not None for check in trusted["checks"].values())
 
 
+@pytest.mark.parametrize("path", ["health", "users", "users/999999"])
+def test_head_answers_as_get_does_without_the_content(stack: Stack, path: str) -> None:
+    whole, head = stack.api.get(path), stack.api.request("HEAD", path)
+
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers.keys() == whole.headers.keys()
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+
 # --- Public key infrastructure ---------------------------------------------------------------------------------------
 
 
@@ -466,4 +475,8 @@ def test_issuer_certificates_are_public_and_come_over_http_too(stack: Stack, ada
     assert x509.load_pem_x509_certificate(pem.content) == certificate
     assert x509.load_pem_x509_certificates(chain.content)[0] == certificate
     assert "public" in der.headers["Cache-Control"]
+    head = requests.head(f"{base}/ca.crt", timeout=10)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(der.content))
+    assert requests.head(f"{base}/crl", timeout=10).headers["ETag"]
     assert requests.get(f"{stack.url}/api/v1/pki/0123456789abcdef/ca.crt", timeout=10).status_code == 404
