@@ -33,6 +33,8 @@ REFUSALS = frozenset({401, 403, 404, 429})
 """Given before anything is done. The server's errors and whatever a vault does not say are not among them."""
 NEVER_SENT = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
 """No connection, or none that is trusted: requests reports what breaks later as the same class of error."""
+RETRY_AFTER = timedelta(seconds=5)
+"""What the caller is told when something passes, and the vault has not said when."""
 GUIDE = "docs/key-vault.md"
 
 
@@ -76,6 +78,11 @@ class Problem:
     passing: bool = False
     pause: timedelta | None = None
     unclear: bool = False
+
+    def __post_init__(self) -> None:
+        """Whatever passes tells the caller when to come back."""
+        if self.passing and self.error.retry_after is None:
+            self.error.retry_after = self.pause or RETRY_AFTER
 
 
 def explain(failure: Exception, subject: Subject, now: datetime) -> Problem:

@@ -40,8 +40,10 @@ class Pause:
             raise BackendThrottled("The key store asks for a pause.", timedelta(seconds=remaining))
 
     def wait(self, deadline: Deadline) -> None:
-        """Waits until the pause is over. Raises BackendThrottled as `check` does."""
+        """Waits until the pause is over, with time left to ask. Raises BackendThrottled as `check` does."""
         while (remaining := self._until - time.monotonic()) > 0:
             self.check(deadline)
-            spread = self._chance() * SPREAD.total_seconds()
-            self._sleep(min(remaining + spread, deadline.remaining))
+            to_spare = max(0.0, deadline.remaining - remaining)
+            self._sleep(remaining + self._chance() * min(SPREAD.total_seconds(), to_spare / 2))
+            if deadline.expired:
+                raise BackendThrottled("The key store's pause took all the time there was.", SPREAD)

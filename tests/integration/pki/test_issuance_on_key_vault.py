@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -13,10 +14,13 @@ from local.key_vault import faults
 from local.key_vault.control import Vault
 from shared.context import Deadline
 from shared.directory.ledger import Ledger
-from shared.directory.records.certificate import CertificateStatus
+from shared.directory.records.certificate import CertificateStatus, PendingCertificate
+from shared.directory.tables import TableStore
+from shared.errors import AppError
 from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendUnavailable, SignatureRefused
 from shared.pki.issuer_certificate import IssuerPlan
-from shared.pki.keys import KeyType
+from shared.pki.keys import KeyType, generate_key
+from shared.pki.sweeper import Sweeper
 from tests.support.key_vault import VaultUnderTest
 from tests.support.pki import TestCa, context, order
 
@@ -107,6 +111,69 @@ def test_a_throttled_vault_becomes_a_429_with_the_time_to_come_back(ca: TestCa, 
     actions = Counter(operation.action for row in ca.ledger.log(0) for operation in row.operations)
     assert actions["certificate.reserved"] == 1  # the second was refused before that
     assert ca.certificates() == []
+
+
+def test_200_parallel_requests_on_a_throttled_vault_end_in_a_certificate_or_a_time_to_come_back(
+    ca: TestCa, vault: Vault
+) -> None:
+    vault.arm(faults.throttled("1", path=faults.SIGN, times=8, probability=0.2, seed=5))
+    vault.arm(faults.throttled("45", path=faults.SIGN, times=None, skip=120))
+
+    issued, refused = issue_in_parallel(ca, 200)
+
+    assert len(issued) == 120
+    assert all(error.status in (429, 503) and error.retry_after is not None for error in refused)
+    made = Counter(signature.digest for signature in vault.signatures()[1:])
+    records = ca.certificates()
+    assert made == Counter(record.tbs_sha256 for record in records)
+    assert sorted(record.id for record in records) == sorted(issued)
+    assert {record.status for record in records} == {CertificateStatus.ISSUED}
+    assert len({record.serial_number for record in records}) == 120
+    assert list(ca.ledger.scan(PendingCertificate)) == []
+
+
+def test_200_parallel_requests_on_a_vault_that_also_breaks_off_leave_no_signature_unaccounted_for(
+    ca: TestCa, vault: Vault, tables: TableStore, tenant_id: str
+) -> None:
+    vault.arm(faults.throttled("1", path=faults.SIGN, times=5, probability=0.1, seed=5))
+    vault.arm(faults.dropped(path=faults.SIGN, times=None, probability=0.5, seed=6))
+    vault.arm(faults.failing(503, path=faults.SIGN, times=None, probability=0.3, seed=7))
+
+    issued, refused = issue_in_parallel(ca, 200)
+
+    assert all(error.status in (429, 503, 504) and error.retry_after is not None for error in refused)
+    made = {signature.digest for signature in vault.signatures()[1:]}
+    pending = [record for record in ca.certificates() if record.status is CertificateStatus.PENDING]
+    assert {record.tbs_sha256 for record in ca.certificates()} >= made
+    assert {record.tbs_sha256 for record in pending} & made, "no signature was lost on its way"
+    assert sorted(record.id for record in ca.certificates() if record not in pending) == sorted(issued)
+    assert len(issued) + len(refused) == 200
+
+    assert Sweeper(Ledger(tables, tenant_id, clock=_later), clock=_later).run(context()).swept == len(pending)
+    assert list(ca.ledger.scan(PendingCertificate)) == []
+    statuses = {record.tbs_sha256: record.status for record in ca.certificates()}
+    assert {statuses[digest] for digest in made} == {CertificateStatus.ISSUED, CertificateStatus.REVOKED}
+
+
+def _later() -> datetime:
+    return datetime.now(UTC) + timedelta(minutes=16)
+
+
+def issue_in_parallel(ca: TestCa, times: int) -> tuple[list[int], list[AppError]]:
+    """The ids of what was handed out, and the errors; anything but an AppError is raised."""
+    users = [ca.add_user() for _ in range(8)]
+    keys = [generate_key(KeyType.P_256) for _ in users]
+
+    def issue(number: int) -> int | AppError:
+        wanted = order(users[number % 8], keys[number % 8])
+        try:
+            return ca.issuance.issue(wanted, context()).certificate.id
+        except AppError as error:
+            return error
+
+    with ThreadPoolExecutor(times) as threads:
+        ends = list(threads.map(issue, range(times)))
+    return [end for end in ends if isinstance(end, int)], [end for end in ends if isinstance(end, AppError)]
 
 
 def test_a_disabled_key_stops_issuance_with_its_reason(ca: TestCa, vault: Vault) -> None:

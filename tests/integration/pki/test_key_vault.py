@@ -252,6 +252,7 @@ def test_what_does_not_pass_ends_before_the_deadline(
         sign(backend.signing_key(reference, within(2)), b"data")
 
     assert caught.value.status == 503
+    assert caught.value.retry_after is not None
     assert time.monotonic() - started < 2.5
 
 

@@ -54,6 +54,26 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert caught.value.retry_after.total_seconds() == pytest.approx(30, abs=1)
 
 
+def test_who_waits_has_time_left_afterwards() -> None:
+    pause = Pause(Sleeps(), lambda: 0.99)
+    deadline = Deadline.after(timedelta(milliseconds=250))
+    pause.begin(timedelta(milliseconds=50))
+
+    pause.wait(deadline)
+
+    assert 0.02 < deadline.remaining < 0.12
+
+
+def test_who_wakes_up_too_late_is_told_of_the_pause() -> None:
+    pause = Pause(lambda _: time.sleep(0.1))
+    pause.begin(timedelta(milliseconds=20))
+
+    with pytest.raises(BackendThrottled) as caught:
+        pause.wait(Deadline.after(timedelta(milliseconds=60)))
+
+    assert caught.value.retry_after is not None
+
+
 def test_a_pause_beyond_the_deadline_is_told_at_once() -> None:
     sleeps = Sleeps()
     pause = Pause(sleeps)
