@@ -216,7 +216,7 @@ class _Server:
         if self._as_user:
             shutil.chown(self._folder, "postgres")
         data = self._folder / "data"
-        initdb = [
+        initdb: list[str | Path] = [
             *self._as_user,
             self._programs / "initdb",
             "-D",
