@@ -9,6 +9,9 @@ from shared.directory.tables import TableStore
 
 ID_RANGE = 1000
 """Ids a parallel scan reads at once: one page of the service, as ids are dense."""
+ID_DIGITS = 10
+NEAR, SHORTEST_RUN = 20, 8
+"""Ids at most so far apart, and at least so many of them, are read as a range."""
 
 
 class Partition:
@@ -28,10 +31,19 @@ class Partition:
         return {key: decode_row(entity) for key, entity in self.get_entities(keys, deadline).items()}
 
     def get_entities(self, keys: Sequence[str], deadline: Deadline | None = None) -> dict[str, Entity]:
-        """As `get_many`, but a row that this app did not write raises nothing yet."""
+        """As `get_many`, but a row that this app did not write raises nothing yet.
+
+        Rows of near ids are read by range: a point read costs as much time as some fifty rows of a query.
+        """
         for key in keys:
             check_key(key)
-        return self.tables.get_many(self.name, keys, deadline)
+        alone, ranges = _by_range(keys)
+        found = self.tables.get_many(self.name, alone, deadline) if alone else {}
+        wanted = frozenset(keys) if ranges else frozenset[str]()
+        for entity in self.tables.query_ranges(self.name, ranges):
+            if (key := str(entity["RowKey"])) in wanted:
+                found[key] = entity
+        return found
 
     def scan(self, start: str, end: str, deadline: Deadline | None = None) -> Iterator[tuple[str, Row]]:
         """(key, row) with start ≤ key < end, ordered."""
@@ -50,6 +62,34 @@ class Partition:
 def prefix_end(prefix: str) -> str:
     """The first key after all that start with `prefix`."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def _by_range(keys: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The keys to be read one by one, and ranges [start, end) that hold the others: those of many near ids."""
+    alone, ranges = list[str](), list[tuple[str, str]]()
+    run: list[str] = []
+    for key in sorted(keys):
+        if run and not _are_near(run[-1], key):
+            _end_run(run, alone, ranges)
+            run = []
+        run.append(key)
+    _end_run(run, alone, ranges)
+    return alone, ranges
+
+
+def _are_near(key: str, following: str) -> bool:
+    kind, _, number = key.rpartition("|")
+    other_kind, _, other_number = following.rpartition("|")
+    if kind != other_kind or len(number) != ID_DIGITS or not (number.isdigit() and other_number.isdigit()):
+        return False
+    return int(other_number) - int(number) <= NEAR
+
+
+def _end_run(run: list[str], alone: list[str], ranges: list[tuple[str, str]]) -> None:
+    if len(run) < SHORTEST_RUN:
+        alone += run
+    else:
+        ranges.append((run[0], f"{run[-1]}!"))  # the least key beyond the last: `!` is the first character of all
 
 
 def _rows(entities: Iterator[Entity]) -> Iterator[tuple[str, Row]]:
