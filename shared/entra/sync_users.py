@@ -22,7 +22,7 @@ from shared.errors import AppError
 
 RECHECKS_AT_ONCE = 100
 """Users asked for one by one in a step: five batches, and five more for their groups."""
-MANY_CHANGES, SCAN_FACTOR = 1000, 50
+MANY_CHANGES, SCAN_FACTOR = 400, 50
 """A point read costs about as much as scanning a hundred rows."""
 FEW = 500
 """So many users may be asked for one by one, even if they are most of the tenant."""
