@@ -11,6 +11,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,7 @@ class Demo:
         self._people = sorted(stack.entra.snapshot().users.values(), key=lambda user: user.user_principal_name.lower())
         self._members = [user for user in self._people if _is_member(user)]
         self._local_ids: dict[str, int] = {}
+        self._issuer_id = self._crl = ""
 
     def tell(self) -> None:
         self.ask_for_health()
@@ -53,6 +55,7 @@ class Demo:
         self.list_and_search()
         self.provision_client_certificate()
         self.provision_mail_certificate()
+        self.follow_a_departure()
         self.validate_tokens()
         self.refuse_a_local_user()
         self.verify_the_audit_log()
@@ -129,6 +132,7 @@ class Demo:
             user_id = self._local_ids[self._members[0].id]
             issued = self._answer(self._api.post("provision-certificate", json={"user_id": user_id}), 201)
             certificate = issued["certificate"]
+            self._issuer_id = certificate["issuer_id"]
             expect(issued["private_key_available"], "the private key made here is in the reply")
             leaf = self._write("client_auth.pem", certificate["pem"])
             chain = self._write("chain.pem", certificate["chain_pem"])
@@ -165,6 +169,43 @@ class Demo:
             address = openssl("x509", "-in", str(leaf), "-noout", "-email").strip()
             expect(address == self._members[1].properties["mail"], f"it names the user's mail address: {address}")
             self._story.say(f"for {address}; openssl opens {path.name} and verifies what is in it")
+
+    def follow_a_departure(self) -> None:
+        person = self._members[0]
+        with self._story.step("Disable the user in Entra and enable again: sync_tenant, publish_crls, CRL"):
+            self._stack.entra.disable(person.id)
+            verdict = self._crl_verdict()
+            self._story.say(f"{person.user_principal_name} disabled: openssl says {verdict}")
+            expect(verdict == "certificate revoked", "the CRL lists the certificate")
+            self._stack.entra.enable(person.id)
+            verdict = self._crl_verdict()
+            self._story.say(f"enabled again: openssl says {verdict}")
+            expect(verdict == "OK", "the certificate is good again")
+
+    def _crl_verdict(self) -> str:
+        """After a sync and a new CRL, what openssl thinks of the first certificate."""
+        self._stack.fire_timer("sync_tenant")
+        self._stack.fire_timer("publish_crls")
+        crl = self._write("crl.pem", self._next_crl())
+        leaf, chain = self._output / "client_auth.pem", self._output / "chain.pem"
+        command = ["openssl", "verify", "-crl_check", "-CRLfile", str(crl), "-CAfile", str(chain), str(leaf)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return "OK"
+        expect("certificate revoked" in done.stderr, f"openssl refuses it as revoked: {done.stderr}")
+        return "certificate revoked"
+
+    def _next_crl(self) -> str:
+        """The CRL after the one seen last: the app hands one out from memory for 10 s."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            reply = requests.get(f"{self._stack.url}/api/v1/pki/{self._issuer_id}/crl.pem", timeout=30)
+            expect(reply.status_code == 200, f"the CRL is public: {reply.text}")
+            if reply.text != self._crl:
+                self._crl = reply.text
+                return reply.text
+            time.sleep(0.2)
+        raise StoryFailed("no new CRL was published")
 
     def validate_tokens(self) -> None:
         person, tenant = self._members[0], self._stack.entra
