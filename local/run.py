@@ -115,21 +115,23 @@ def describe(stack: Stack, console: Console) -> None:
     bearer = f"-H 'Authorization: Bearer {stack.token}'"
     post = f"{curl} {bearer} -H 'Content-Type: application/json'"
     commands = (
-        f"{curl} {base}/health",
+        f"{curl} {bearer} {base}/health",
         f"{curl} {bearer} '{base}/users?search=garcia&per_page=5'",
         f"{curl} {bearer} {base}/statistics",
         f'{post} -d \'{{"user_principal_name": "{person.user_principal_name}"}}\' {base}/sync-user',
         f"{post} -d '{{\"user_id\": {found[0]['id']}}}' {base}/provision-certificate",
         f'{post} -d "{{\\"token\\": \\"$(cat {entra_token})\\"}}" {base}/validate-token',
-        f"curl -sS --fail-with-body -X POST {stack.url}/admin/functions/sync_tenant",
     )
     out = console.out
-    out(f"The app is up:  {base}")
-    out(f"API token:      {stack.token}")
+    out("The app is up. For a shell of your own:\n")
+    out(f"export URL={stack.url}")
+    out(f"export TOKEN='{stack.token}'\n")
     out(f"Entra emulator: {stack.entra.url}, tenant {stack.entra.id}")
     out(f"Logs:           {stack.folder}/*.log\n")
     for command in commands:
         out(f"{command}\n")
+    out("Fires the timer of the tenant sync, as the host's own endpoint: 202, nothing is printed.")
+    out(f"{curl} -X POST {stack.url}/admin/functions/sync_tenant\n")
     trust = stack.settings["REQUESTS_CA_BUNDLE"]
     out(f"REQUESTS_CA_BUNDLE={trust} {sys.executable} manage.py --settings {stack.settings_file} audit verify\n")
     out("Ctrl-C ends it.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import ChildProcess
+from local.processes import REPOSITORY, ChildProcess
 from local.stack import clean_environment
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -49,12 +49,20 @@ def test_the_lines_that_make_run_prints_work_as_they_stand(tmp_path: Path) -> No
     with ChildProcess("make run", command) as run:
         run.wait_for(complete)
         lines = [line for line in shown if re.match("(curl|REQUESTS_CA_BUNDLE=)", line)]
-        failed = [line for line in lines if _shell(line, tmp_path) != 0]
+        failed = [line for line in [*lines, _from_readme(shown)] if _shell(line, tmp_path) != 0]
         code = run.stop()
 
     assert len(lines) == 8, shown
     assert failed == []
     assert code == 128 + signal.SIGTERM
+
+
+def _from_readme(shown: list[str]) -> str:
+    """The README's call, behind the lines that set its variables; it must issue a certificate."""
+    call = re.search(r"```\n(curl [^`]*)```", (REPOSITORY / "README.md").read_text())
+    assert call is not None
+    exports = [line.strip() for line in shown if line.startswith("export ")]
+    return "; ".join([*exports, f"{call[1].strip()} | grep -q 'BEGIN CERTIFICATE'"])
 
 
 def _shell(line: str, folder: Path) -> int:
