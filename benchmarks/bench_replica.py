@@ -1,6 +1,6 @@
 """Lists, search and statistics of large directories: the replica against PostgreSQL with the same people.
 
-python -m benchmarks.bench_replica [--users 10000 100000 1000000] [--no-postgres]
+python -m benchmarks.bench_replica [--users 10000 100000 1000000] [--azurite 10000] [--no-postgres]
 
 Every figure of a query is taken at the handler: an HTTP request in, the JSON reply out; only the check of the token is
 left out. PostgreSQL answers through the same handlers, asked the way the Laravel original would ask it. p99 and worst
@@ -30,13 +30,17 @@ from benchmarks.population import NOW, certificates, users
 from benchmarks.postgres_peer import Postgres, PostgresMissing
 from functions.list_users import list_users
 from functions.statistics import statistics as show_statistics
+from local.azurite.azurite import Azurite
 from shared import services as composition
 from shared.api.authentication import Identity
 from shared.api.permissions import Permission
-from shared.context import REQUEST_BUDGET, Actor, ActorKind, Deadline
+from shared.context import REQUEST_BUDGET, Actor, ActorKind, Context, Deadline
+from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.reader import DirectoryReader
+from shared.directory.records.user import User
 from shared.directory.replica import Replica
-from shared.entra.sync_report import SyncStatus
+from shared.directory.tables import TableStore
+from shared.entra.tenant_sync.report import SyncStatus
 from shared.settings import Settings
 
 TENANT_ID = str(uuid.UUID(int=8))
@@ -90,6 +94,7 @@ class NoSync:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--azurite", type=int, default=5_000, help="users to read back from Azurite; 0: none")
     parser.add_argument("--no-postgres", action="store_true", help="leave the peer out")
     parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)  # how it calls itself
     arguments = parser.parse_args()
@@ -99,6 +104,8 @@ def main() -> None:
     for count in arguments.users:
         with tempfile.TemporaryDirectory() as folder:
             compare(count, Path(folder), with_postgres=not arguments.no_postgres)
+    if arguments.azurite:
+        show_azurite(arguments.azurite)
 
 
 def compare(count: int, folder: Path, *, with_postgres: bool) -> None:
@@ -122,12 +129,55 @@ def compare(count: int, folder: Path, *, with_postgres: bool) -> None:
         except PostgresMissing as missing:
             print(f"  PostgreSQL is left out: {missing}")
         show_queries(count, reader, postgres)
+    command = [sys.executable, "-m", "benchmarks.bench_replica", "--memory-of", str(folder), "--users", str(count)]
+    subprocess.run(command, check=True)
     show_changes(replica, source)
     replica.close()
     (path,) = (folder / "replica").glob("*.sqlite3")
-    print(f"  file after that                {path.stat().st_size / 1e6:8.0f} MB")
-    command = [sys.executable, "-m", "benchmarks.bench_replica", "--memory-of", str(folder), "--users", str(count)]
-    subprocess.run(command, check=True)
+    print(f"  file after that                     {path.stat().st_size / 1e6:8.0f} MB")
+
+
+def show_azurite(count: int) -> None:
+    """A replica built from the tables, and one that follows the log, on a real table service."""
+    with Azurite.start() as azurite, tempfile.TemporaryDirectory() as folder:
+        tables = TableStore.from_connection_string(azurite.connection_string, "directory")
+        tables.create_if_missing()
+        ledger = Ledger(tables, TENANT_ID)
+        follower = Replica(ledger, Path(folder) / "follower", TENANT_ID)
+        follower.prepare(Deadline.after(REQUEST_BUDGET))
+        seconds = timed(lambda: write(ledger, count))
+        print(f"\n{count:,} users in Azurite, written at {count / seconds:,.0f} a second")
+        seconds = timed(lambda: follower.catch_up(Deadline.after(100 * REQUEST_BUDGET)))
+        print(f"  catching up with {ledger.head().seq:,} log rows {1000 * seconds:.0f} ms")
+        seconds = timed(lambda: follower.catch_up(Deadline.after(REQUEST_BUDGET)))
+        print(f"  catching up with none {1000 * seconds:.1f} ms")
+        young = Replica(ledger, Path(folder) / "young", TENANT_ID)
+        seconds = timed(lambda: young.prepare(Deadline.after(100 * REQUEST_BUDGET)))
+        print(f"  built from the tables in {seconds:.1f} s ({count / seconds:,.0f} rows a second)")
+        follower.close()
+        young.close()
+
+
+def write(ledger: Ledger, count: int) -> None:
+    """New users, as many in a transaction as fit."""
+
+    def request(user: User) -> Request[None]:
+        def decide(tx: Transaction) -> None:
+            assert tx.next_id("user") == user.id
+            tx.put(user)
+
+        return Request("user.created", Context(Actor(ActorKind.OPERATOR, "benchmark"), "request"), decide)
+
+    for first in range(1, count + 1, 1000):
+        some = users(min(1000, count + 1 - first), first_id=first)
+        for result in ledger.commit_all([request(user) for user in some], Deadline.after(10 * REQUEST_BUDGET)):
+            assert not isinstance(result, Exception), result
+
+
+def timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def folder_for_server(stack: ExitStack) -> Path:
@@ -138,9 +188,7 @@ def folder_for_server(stack: ExitStack) -> Path:
 
 
 def show_build(replica: Replica, source: GeneratedSource, rows: int) -> None:
-    started = time.perf_counter()
-    replica.prepare(Deadline.after(120 * REQUEST_BUDGET))
-    seconds = time.perf_counter() - started - source.seconds
+    seconds = timed(lambda: replica.prepare(Deadline.after(120 * REQUEST_BUDGET))) - source.seconds
     file = replica._file
     assert file is not None
     size = file.path.stat().st_size
@@ -231,17 +279,13 @@ def install(reader: DirectoryReader | Postgres) -> None:
 def show_changes(replica: Replica, source: GeneratedSource) -> None:
     for changes in CHANGES:
         source.change(changes)
-        started = time.perf_counter()
-        replica.catch_up(Deadline.after(60 * REQUEST_BUDGET))
-        seconds = time.perf_counter() - started
-        print(f"  catching up with {changes:>7,} log rows {1000 * seconds:8.0f} ms")
+        seconds = timed(lambda: replica.catch_up(Deadline.after(60 * REQUEST_BUDGET)))
+        print(f"  catching up with {changes:>7,} log rows  {1000 * seconds:8.0f} ms", flush=True)
 
 
 def show_memory(folder: Path, count: int) -> None:
     """In a process of its own: what opening the file and asking everything costs."""
     source = GeneratedSource(TENANT_ID, count, int(count * CERTIFICATES_A_USER))
-    for changes in CHANGES:
-        source.change(changes)
     reader = DirectoryReader(
         source,  # type: ignore[arg-type]
         Replica(source, folder / "replica", TENANT_ID, clock=lambda: NOW),
@@ -256,7 +300,7 @@ def show_memory(folder: Path, count: int) -> None:
             assert query.handler(
                 func.HttpRequest("GET", url, headers={"authorization": "Bearer x"}, body=b"")
             ).get_body()
-    print(f"  memory for all of the above    {resident_megabytes() - before:8.0f} MB (resident set)")
+    print(f"  memory for all of the above         {resident_megabytes() - before:8.0f} MB (resident set)")
 
 
 def resident_megabytes() -> float:

@@ -216,18 +216,7 @@ class _Server:
         if self._as_user:
             shutil.chown(self._folder, "postgres")
         data = self._folder / "data"
-        initdb: list[str | Path] = [
-            *self._as_user,
-            self._programs / "initdb",
-            "-D",
-            data,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=self._folder)
+        self._run("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
         command: list[str | Path] = [*self._as_user, self._programs / "postgres", "-D", data, "-k", self._folder]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL, cwd=self._folder)

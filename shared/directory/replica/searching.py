@@ -21,7 +21,7 @@ LONG_LISTS = 4.0
 """Users' shares, summed over the trigrams of a term, from which on the index is slower than reading every text
 (measured: 30 ns per list entry against 200 ns per text)."""
 
-RARE = 0.005
+RARE = 0.03
 """The share of users up to which a term of one or two characters is looked up as the beginning of trigrams."""
 
 FEW = 0.03
