@@ -21,8 +21,8 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.user import ObjectIdLink, User
 from shared.directory.rows import encode_row
 from shared.directory.state import StateStore
-from shared.entra.group_graph_store import GroupGraphStore
-from shared.entra.sync_checkpoint import CheckpointStore
+from shared.entra.tenant_sync.checkpoint import CheckpointStore
+from shared.entra.tenant_sync.group_graph_store import GroupGraphStore
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from shared.health import Finding, HealthReport
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
     from shared.directory.reader import UserList, UserWithCertificates
     from shared.entra.claims import ValidToken
-    from shared.entra.sync_report import SyncReport, SyncStatus
+    from shared.entra.tenant_sync.report import SyncReport, SyncStatus
     from shared.entra.user_sync import SyncedUser, SyncResult
     from shared.pki.certificate_view import CertificateView
     from shared.pki.order import Issued

@@ -14,9 +14,9 @@ from rich.text import Text
 from shared.cli.console import emit, error_console, json_option, operator_context
 
 if TYPE_CHECKING:
-    from shared.entra.sync_preview import Preview
-    from shared.entra.sync_report import SyncProgress, SyncReport
     from shared.entra.tenant_sync import TenantSync, Watch
+    from shared.entra.tenant_sync.preview import Preview
+    from shared.entra.tenant_sync.report import SyncProgress, SyncReport
 
 _EXIT_CODES = {"completed": 0, "continued": 0}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.entra.graph_errors import GraphAuthenticationFailed
+from shared.entra.graph.errors import GraphAuthenticationFailed
 
 
 @dataclass(frozen=True)

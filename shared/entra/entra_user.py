@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.directory.records.user import User
-from shared.entra.graph_errors import GraphError
-from shared.entra.graph_transport import Json
+from shared.entra.graph.errors import GraphError
+from shared.entra.graph.transport import Json
 
 LONGEST_TEXT = 1024
 """Characters of one property. Entra's own limits are lower (256 for names, 1,024 for a UPN)."""

@@ -11,8 +11,8 @@ from shared.directory.ledger import Committed, Ledger, Request
 from shared.directory.records.user import Group, ObjectIdLink, User, object_id_key
 from shared.directory.transaction import Transaction
 from shared.entra.entra_user import EntraUser
-from shared.entra.graph import GraphClient
-from shared.entra.graph_users import GraphUsers, Whereabouts
+from shared.entra.graph.client import GraphClient
+from shared.entra.graph.users import GraphUsers, Whereabouts
 from shared.entra.group_names import GroupNames, naming_requests
 from shared.entra.user_changes import Recorded, Sighting, UserChanges
 from shared.entra.user_principal_name import fold, require_user_principal_name

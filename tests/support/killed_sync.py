@@ -13,12 +13,12 @@ from shared.context import Actor, ActorKind, Context
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.entra import graph_collections
 from shared.entra.credentials import ClientSecret, EntraCredentials
 from shared.entra.graph import GraphClient
-from shared.entra.graph_transport import GraphTransport
+from shared.entra.graph import collections as graph_collections
+from shared.entra.graph.throttle import RetryPolicy
+from shared.entra.graph.transport import GraphTransport
 from shared.entra.tenant_sync import SyncOrder, TenantSync
-from shared.entra.throttle import RetryPolicy
 
 LEASE_TIME = timedelta(seconds=0.8)
 

@@ -13,11 +13,11 @@ from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.entra import graph_collections
 from shared.entra.credentials import ClientSecret, EntraCredentials
 from shared.entra.graph import GraphClient
+from shared.entra.graph import collections as graph_collections
+from shared.entra.graph.throttle import RetryPolicy
 from shared.entra.tenant_sync import TenantSync
-from shared.entra.throttle import RetryPolicy
 from shared.entra.user_sync import UserSync
 
 QUICK = RetryPolicy(throttled_floor=0.02, failed_floor=0.01)

@@ -13,7 +13,7 @@ from local.entra import faults
 from local.entra.control import Tenant
 from local.entra.faults import Point
 from shared.entra.credentials import ClientCertificate, ClientSecret, EntraCredentials, ManagedIdentity, Proof
-from shared.entra.graph_errors import GraphAuthenticationFailed
+from shared.entra.graph.errors import GraphAuthenticationFailed
 
 
 def credentials(tenant: Tenant, proof: Proof) -> EntraCredentials:

@@ -9,9 +9,9 @@ from local.entra.control import Tenant, new_user
 from local.entra.faults import Point
 from shared.context import Deadline
 from shared.entra.credentials import ClientSecret, EntraCredentials
-from shared.entra.graph import GraphClient, values
-from shared.entra.graph_batch import batch
-from shared.entra.graph_errors import (
+from shared.entra.graph.batch import batch
+from shared.entra.graph.client import GraphClient, values
+from shared.entra.graph.errors import (
     GraphAuthenticationFailed,
     GraphNotFound,
     GraphPermissionMissing,
@@ -24,7 +24,7 @@ from shared.entra.graph_errors import (
     ResyncRequired,
     UntrustedLink,
 )
-from shared.entra.throttle import Priority
+from shared.entra.graph.throttle import Priority
 from tests.integration.entra.conftest import QUICK, credentials_of
 
 USERS = "User.Read.All"

@@ -10,7 +10,7 @@ from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.user import Group, group_key
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.entra.sync_lease import Fencing, LeaseKeeper, LeaseLost, LeaseTaken
+from shared.entra.tenant_sync.lease import Fencing, LeaseKeeper, LeaseLost, LeaseTaken
 
 
 class MovableClock:

@@ -14,9 +14,10 @@ from shared.directory.local_users import LocalUser, LocalUsers
 from shared.directory.records.user import EntraDeletion, User
 from shared.directory.state import StateStore
 from shared.entra.graph import GraphClient
-from shared.entra.sync_lease import LeaseKeeper, LeaseTaken
-from shared.entra.sync_report import Mode, Outcome, SyncReport
-from shared.entra.tenant_sync import LEASE_NAME, SyncOrder, TenantSync
+from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.entra.tenant_sync.lease import LeaseKeeper, LeaseTaken
+from shared.entra.tenant_sync.report import Mode, Outcome, SyncReport
+from shared.entra.tenant_sync.sync import LEASE_NAME
 from shared.entra.user_sync import UserSync
 from tests.integration.entra.conftest import QUICK, Policy, SyncWith, credentials_of
 from tests.support.in_step import differences

@@ -21,8 +21,8 @@ from shared.directory.records.user import User
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
 from shared.entra.graph import GraphClient
-from shared.entra.sync_report import Outcome
 from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.entra.tenant_sync.report import Outcome
 from shared.entra.user_sync import UserSync
 from shared.errors import AppError
 from tests.integration.entra.conftest import QUICK, Policy, credentials_of

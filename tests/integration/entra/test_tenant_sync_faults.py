@@ -15,8 +15,8 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.user import User
 from shared.directory.state import StateStore
 from shared.entra.graph import GraphClient
-from shared.entra.sync_report import Mode, Outcome, SyncReport
 from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.entra.tenant_sync.report import Mode, Outcome, SyncReport
 from tests.integration.entra.conftest import Policy
 from tests.support.in_step import differences
 

@@ -17,8 +17,8 @@ from shared.context import Context
 from shared.directory.ledger import Ledger
 from shared.directory.records.base import row_sha256
 from shared.directory.records.user import User
-from shared.entra.sync_report import Outcome
 from shared.entra.tenant_sync import SyncOrder
+from shared.entra.tenant_sync.report import Outcome
 from tests.support.in_step import differences
 from tests.support.killed_sync import LEASE_TIME, Place, sync_once, tenant_sync
 from tests.support.tenant_story import TenantStory

@@ -14,10 +14,10 @@ from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.user import EntraDeletion, Group, ObjectIdLink, User, group_key, object_id_key, user_key
 from shared.directory.tables import TableStore
-from shared.entra import graph_users
 from shared.entra.graph import GraphClient
-from shared.entra.graph_errors import GraphPermissionMissing, GraphReplyInvalid
-from shared.entra.graph_users import EntraUserNotFound
+from shared.entra.graph import users as graph_users
+from shared.entra.graph.errors import GraphPermissionMissing, GraphReplyInvalid
+from shared.entra.graph.users import EntraUserNotFound
 from shared.entra.user_principal_name import UserPrincipalNameInvalid
 from shared.entra.user_sync import SyncedUser, SyncResult, UserSync
 from shared.errors import AppError

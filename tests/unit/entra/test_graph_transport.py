@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.entra.graph_errors import GraphReplyInvalid, UntrustedLink
-from shared.entra.graph_transport import GraphTransport, strict_object
+from shared.entra.graph.errors import GraphReplyInvalid, UntrustedLink
+from shared.entra.graph.transport import GraphTransport, strict_object
 
 
 @pytest.mark.parametrize(

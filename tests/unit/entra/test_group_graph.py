@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.entra.group_changes import SEGMENT_BYTES, GroupChange, Operation, apply, compacted, replay
-from shared.entra.group_graph import GroupGraph, ParentIndex
-from shared.entra.node_table import NodeTable
+from shared.entra.tenant_sync.group_changes import SEGMENT_BYTES, GroupChange, Operation, apply, compacted, replay
+from shared.entra.tenant_sync.group_graph import GroupGraph, ParentIndex
+from shared.entra.tenant_sync.node_table import NodeTable
 
 
 def name(number: int) -> str:

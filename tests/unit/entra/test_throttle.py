@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.entra.throttle import Priority, RetryPolicy, Throttle, parse_retry_after
+from shared.entra.graph.throttle import Priority, RetryPolicy, Throttle, parse_retry_after
 
 NO_JITTER = RetryPolicy(random=lambda: 0.0)
 

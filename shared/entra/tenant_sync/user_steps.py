@@ -7,16 +7,16 @@ from datetime import datetime
 from shared.context import Deadline
 from shared.directory.records.user import EntraDeletion
 from shared.entra.entra_user import EntraUser, EntraUserMalformed
-from shared.entra.graph_collections import STEP_TIME, Page, object_id_or_none, removal_in
-from shared.entra.graph_errors import GraphNotFound
-from shared.entra.graph_users import READ_USERS
-from shared.entra.group_changes import GroupChange, Operation
-from shared.entra.id_set import IdSet
-from shared.entra.known_users import KnownUser, KnownUsers, fingerprint_of
-from shared.entra.sync_groups import LISTINGS, TOLERANCE, TOLERANCE_SHARE
-from shared.entra.sync_report import Counts, Phase
-from shared.entra.sync_work import ListingNotCredible, SyncWork
-from shared.entra.sync_writer import Written
+from shared.entra.graph.collections import STEP_TIME, Page, object_id_or_none, removal_in
+from shared.entra.graph.errors import GraphNotFound
+from shared.entra.graph.users import READ_USERS
+from shared.entra.tenant_sync.group_changes import GroupChange, Operation
+from shared.entra.tenant_sync.group_steps import LISTINGS, TOLERANCE, TOLERANCE_SHARE
+from shared.entra.tenant_sync.id_set import IdSet
+from shared.entra.tenant_sync.known_users import KnownUser, KnownUsers, fingerprint_of
+from shared.entra.tenant_sync.report import Counts, Phase
+from shared.entra.tenant_sync.work import ListingNotCredible, SyncWork
+from shared.entra.tenant_sync.writer import Written
 from shared.entra.user_changes import Sighting
 from shared.errors import AppError
 

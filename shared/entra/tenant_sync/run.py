@@ -3,14 +3,14 @@ step or the time is used up. docs/sync.md tells the whole story."""
 
 from collections.abc import Callable, Mapping
 
-from shared.entra.graph_errors import PageTokenExpired, ResyncRequired
-from shared.entra.group_graph_store import GroupGraphLost
-from shared.entra.sync_checkpoint import CheckpointStore, Round
-from shared.entra.sync_groups import GroupSteps
-from shared.entra.sync_removals import RemovalSteps
-from shared.entra.sync_report import Mode, Outcome, Phase
-from shared.entra.sync_users import UserSteps
-from shared.entra.sync_work import OutOfTime, SyncWork
+from shared.entra.graph.errors import PageTokenExpired, ResyncRequired
+from shared.entra.tenant_sync.checkpoint import CheckpointStore, Round
+from shared.entra.tenant_sync.group_graph_store import GroupGraphLost
+from shared.entra.tenant_sync.group_steps import GroupSteps
+from shared.entra.tenant_sync.removal_steps import RemovalSteps
+from shared.entra.tenant_sync.report import Mode, Outcome, Phase
+from shared.entra.tenant_sync.user_steps import UserSteps
+from shared.entra.tenant_sync.work import OutOfTime, SyncWork
 
 RESTARTS = 5
 """Times that a collection, or the whole round, may begin anew within one run."""

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from shared.context import Clock, Deadline
 from shared.directory.records.user import Group
 from shared.entra.entra_user import SELECT, EntraUserMalformed, object_id_of
-from shared.entra.graph import GraphClient, delta_link, next_link, relative_url, values
-from shared.entra.graph_batch import BatchReply, batch
-from shared.entra.graph_errors import GraphNotFound, GraphReplyInvalid
-from shared.entra.graph_transport import Json
-from shared.entra.graph_users import READ_GROUPS, READ_USERS, group_of
+from shared.entra.graph.batch import BatchReply, batch
+from shared.entra.graph.client import GraphClient, delta_link, next_link, relative_url, values
+from shared.entra.graph.errors import GraphNotFound, GraphReplyInvalid
+from shared.entra.graph.transport import Json
+from shared.entra.graph.users import READ_GROUPS, READ_USERS, group_of
 
 PAGE = 999
 """The largest page that Graph gives."""
@@ -86,7 +86,7 @@ class GraphCollections:
     # --- Reading ---
 
     def page(self, url: str, permission: str, *, eventual: bool = False) -> Page:
-        """The page at this URL, perhaps fetched ahead. Raises the errors of shared.entra.graph_errors."""
+        """The page at this URL, perhaps fetched ahead. Raises the errors of shared.entra.graph.errors."""
         ahead = self._ahead.pop(url, None)
         return ahead.result() if ahead is not None else self._fetch(url, permission, eventual)
 

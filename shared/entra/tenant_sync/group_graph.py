@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from sys import getsizeof
 
-from shared.entra.node_table import NodeTable
+from shared.entra.tenant_sync.node_table import NodeTable
 
 
 @dataclass

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from itertools import chain
 
 from shared.directory.state import StateStore
-from shared.entra.group_changes import GroupChange, apply, compacted, replay
-from shared.entra.group_graph import GroupGraph, ParentIndex
-from shared.entra.sync_checkpoint import GraphVersion
+from shared.entra.tenant_sync.checkpoint import GraphVersion
+from shared.entra.tenant_sync.group_changes import GroupChange, apply, compacted, replay
+from shared.entra.tenant_sync.group_graph import GroupGraph, ParentIndex
 from shared.errors import AppError
 
 CHANGES_KEPT = 40

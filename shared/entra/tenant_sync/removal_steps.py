@@ -10,11 +10,11 @@ from itertools import islice
 from shared.context import Deadline
 from shared.directory.records.user import EntraDeletion, User, user_key
 from shared.entra.entra_user import EntraUser
-from shared.entra.graph_collections import STEP_TIME
-from shared.entra.sync_report import Held, Phase
-from shared.entra.sync_users import UserSteps
-from shared.entra.sync_work import SyncWork
-from shared.entra.sync_writer import Departure
+from shared.entra.graph.collections import STEP_TIME
+from shared.entra.tenant_sync.report import Held, Phase
+from shared.entra.tenant_sync.user_steps import UserSteps
+from shared.entra.tenant_sync.work import SyncWork
+from shared.entra.tenant_sync.writer import Departure
 from shared.entra.user_changes import Sighting
 from shared.errors import AppError
 

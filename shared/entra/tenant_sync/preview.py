@@ -7,14 +7,14 @@ from shared.context import Clock
 from shared.directory.ledger import Ledger
 from shared.directory.records.user import EntraDeletion
 from shared.entra.entra_user import EntraUser, EntraUserMalformed
-from shared.entra.graph import GraphClient
-from shared.entra.graph_collections import GraphCollections, groups_in
-from shared.entra.graph_users import READ_GROUPS, READ_USERS
-from shared.entra.group_changes import GroupChange, Operation, apply
-from shared.entra.group_graph import GroupGraph, ParentIndex
-from shared.entra.id_set import IdSet
-from shared.entra.known_users import KnownUsers, fingerprint_of
-from shared.entra.sync_work import SyncPolicy
+from shared.entra.graph.client import GraphClient
+from shared.entra.graph.collections import GraphCollections, groups_in
+from shared.entra.graph.users import READ_GROUPS, READ_USERS
+from shared.entra.tenant_sync.group_changes import GroupChange, Operation, apply
+from shared.entra.tenant_sync.group_graph import GroupGraph, ParentIndex
+from shared.entra.tenant_sync.id_set import IdSet
+from shared.entra.tenant_sync.known_users import KnownUsers, fingerprint_of
+from shared.entra.tenant_sync.work import SyncPolicy
 from shared.entra.user_changes import UserChanges
 
 

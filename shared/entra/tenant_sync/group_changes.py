@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from shared.directory.state import MAX_BYTES
-from shared.entra.group_graph import GroupGraph
+from shared.entra.tenant_sync.group_graph import GroupGraph
 
 SEGMENT_BYTES = MAX_BYTES - 64 * 1024
 """A segment is one state."""

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from shared.context import Deadline
-from shared.entra.graph import GraphClient, error_code, failure
-from shared.entra.graph_errors import GraphError, GraphReplyInvalid
-from shared.entra.graph_transport import Json, case_insensitive
-from shared.entra.throttle import RETRIED_STATUSES
+from shared.entra.graph.client import GraphClient, error_code, failure
+from shared.entra.graph.errors import GraphError, GraphReplyInvalid
+from shared.entra.graph.throttle import RETRIED_STATUSES
+from shared.entra.graph.transport import Json, case_insensitive
 
 BATCH_SIZE = 20
 PARALLEL_BATCHES = 4
@@ -43,7 +43,7 @@ def batch(
     """GETs all these URLs, relative to Graph's version root (`/users/…`), and answers in their order.
 
     Replies of 429 and 5xx inside a batch are asked again, only those, until the deadline; the last such reply is
-    returned then. Raises the errors of shared.entra.graph_errors only where a batch as a whole fails.
+    returned then. Raises the errors of shared.entra.graph.errors only where a batch as a whole fails.
     """
     chunks = [urls[start : start + BATCH_SIZE] for start in range(0, len(urls), BATCH_SIZE)]
 

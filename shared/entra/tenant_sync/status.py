@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from shared.entra.sync_checkpoint import Checkpoint, Round
-from shared.entra.sync_lease import Lease
-from shared.entra.sync_report import Mode, Phase, SyncProgress, SyncStatus
+from shared.entra.tenant_sync.checkpoint import Checkpoint, Round
+from shared.entra.tenant_sync.lease import Lease
+from shared.entra.tenant_sync.report import Mode, Phase, SyncProgress, SyncStatus
 
 
 def status_of(checkpoint: Checkpoint, holder: Lease | None, now: datetime) -> SyncStatus:

@@ -15,15 +15,15 @@ from shared.directory.events import UserObserver
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.entra.entra_user import SELECT
-from shared.entra.graph import GraphClient, GraphUsage
-from shared.entra.graph_collections import GraphCollections
-from shared.entra.graph_users import GraphUsers
-from shared.entra.group_graph_store import GroupGraphStore
+from shared.entra.graph.client import GraphClient, GraphUsage
+from shared.entra.graph.collections import GraphCollections
+from shared.entra.graph.users import GraphUsers
 from shared.entra.group_names import GroupNames
-from shared.entra.sync_checkpoint import Checkpoint, CheckpointStore, Round
-from shared.entra.sync_lease import LEASE_TIME, Fencing, LeaseKeeper, LeaseLost, LeaseTaken
-from shared.entra.sync_preview import Preview, preview
-from shared.entra.sync_report import (
+from shared.entra.tenant_sync.checkpoint import Checkpoint, CheckpointStore, Round
+from shared.entra.tenant_sync.group_graph_store import GroupGraphStore
+from shared.entra.tenant_sync.lease import LEASE_TIME, Fencing, LeaseKeeper, LeaseLost, LeaseTaken
+from shared.entra.tenant_sync.preview import Preview, preview
+from shared.entra.tenant_sync.report import (
     Counts,
     Mode,
     Outcome,
@@ -33,14 +33,14 @@ from shared.entra.sync_report import (
     SyncReport,
     SyncStatus,
 )
-from shared.entra.sync_run import SyncRun
-from shared.entra.sync_status import progress_of, status_of
-from shared.entra.sync_work import ListingNotCredible, OutOfTime, SyncPolicy, SyncWork
-from shared.entra.sync_writer import SyncWriter
+from shared.entra.tenant_sync.run import SyncRun
+from shared.entra.tenant_sync.status import progress_of, status_of
+from shared.entra.tenant_sync.work import ListingNotCredible, OutOfTime, SyncPolicy, SyncWork
+from shared.entra.tenant_sync.writer import SyncWriter
 from shared.entra.user_changes import UserChanges
 from shared.errors import AppError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("shared.entra.tenant_sync")
 
 LEASE_NAME = "tenant-sync|lease"
 STATUS_LIFE = timedelta(seconds=2)

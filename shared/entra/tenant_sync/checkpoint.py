@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from shared.directory.errors import StateChanged
 from shared.directory.state import StateStore
-from shared.entra.id_set import IdSet
-from shared.entra.sync_lease import LeaseLost
-from shared.entra.sync_report import Counts, Held, Mode, Phase, SyncError, SyncReport
+from shared.entra.tenant_sync.id_set import IdSet
+from shared.entra.tenant_sync.lease import LeaseLost
+from shared.entra.tenant_sync.report import Counts, Held, Mode, Phase, SyncError, SyncReport
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from shared.context import Clock
 from shared.directory.ledger import Ledger
-from shared.entra.graph_collections import GraphCollections
-from shared.entra.graph_errors import GraphError
-from shared.entra.graph_users import GraphUsers
-from shared.entra.group_graph_store import GroupGraphStore
+from shared.entra.graph.collections import GraphCollections
+from shared.entra.graph.errors import GraphError
+from shared.entra.graph.users import GraphUsers
 from shared.entra.group_names import GroupNames
-from shared.entra.sync_checkpoint import Checkpoint, Round
-from shared.entra.sync_report import Counts, SyncError
-from shared.entra.sync_writer import SyncWriter, Written
+from shared.entra.tenant_sync.checkpoint import Checkpoint, Round
+from shared.entra.tenant_sync.group_graph_store import GroupGraphStore
+from shared.entra.tenant_sync.report import Counts, SyncError
+from shared.entra.tenant_sync.writer import SyncWriter, Written
 from shared.entra.user_changes import LookAgain, UserChanges
 
 

@@ -12,8 +12,8 @@ from shared.directory.ledger import Committed, Ledger, Request
 from shared.directory.records.user import EntraDeletion, Group, ObjectIdLink, User, object_id_key, user_key
 from shared.directory.transaction import Transaction
 from shared.entra.group_names import NAMES_PER_REQUEST, GroupName, naming_requests
-from shared.entra.sync_lease import Fencing
-from shared.entra.sync_report import Counts
+from shared.entra.tenant_sync.lease import Fencing
+from shared.entra.tenant_sync.report import Counts
 from shared.entra.user_changes import LookAgain, Recorded, Sighting, UserChanges
 from shared.errors import AppError
 

@@ -6,10 +6,10 @@ from urllib.parse import quote
 from shared.context import Deadline
 from shared.directory.records.user import EntraDeletion, Group
 from shared.entra.entra_user import SELECT, EntraUser, object_id_of
-from shared.entra.graph import GraphClient, next_link, relative_url, values
-from shared.entra.graph_batch import BatchReply, batch
-from shared.entra.graph_errors import GraphError, GraphNotFound, GraphRefused, GraphReplyInvalid
-from shared.entra.graph_transport import Json
+from shared.entra.graph.batch import BatchReply, batch
+from shared.entra.graph.client import GraphClient, next_link, relative_url, values
+from shared.entra.graph.errors import GraphError, GraphNotFound, GraphRefused, GraphReplyInvalid
+from shared.entra.graph.transport import Json
 from shared.entra.user_principal_name import filter_in, fold, key_segment
 from shared.errors import AppError
 

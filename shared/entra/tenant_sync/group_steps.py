@@ -4,13 +4,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.directory.records.user import Group
-from shared.entra.graph_collections import GroupEdit, group_edits, groups_in
-from shared.entra.graph_users import READ_GROUPS
-from shared.entra.group_changes import GroupChange, Operation
+from shared.entra.graph.collections import GroupEdit, group_edits, groups_in
+from shared.entra.graph.users import READ_GROUPS
 from shared.entra.group_names import GroupName
-from shared.entra.sync_report import Phase
-from shared.entra.sync_work import ListingNotCredible, SyncWork
-from shared.entra.sync_writer import Membership
+from shared.entra.tenant_sync.group_changes import GroupChange, Operation
+from shared.entra.tenant_sync.report import Phase
+from shared.entra.tenant_sync.work import ListingNotCredible, SyncWork
+from shared.entra.tenant_sync.writer import Membership
 
 LISTINGS = 2
 """Times a listing is read when the count says that it lacks something."""

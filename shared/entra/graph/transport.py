@@ -14,7 +14,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from shared.context import Deadline
-from shared.entra.graph_errors import GraphReplyInvalid, GraphTimeout, GraphUnavailable, UntrustedLink
+from shared.entra.graph.errors import GraphReplyInvalid, GraphTimeout, GraphUnavailable, UntrustedLink
 
 Json = dict[str, Any]
 """A JSON object as Graph sent it. It goes no further than the module that asked for it."""

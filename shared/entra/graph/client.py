@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import requests
 
 from shared.context import Clock, Deadline, system_clock
-from shared.entra.graph_errors import (
+from shared.entra.graph.errors import (
     GraphAuthenticationFailed,
     GraphError,
     GraphReplyInvalid,
@@ -25,8 +25,8 @@ from shared.entra.graph_errors import (
     GraphUnavailable,
     refusal,
 )
-from shared.entra.graph_transport import ConnectionFailed, GraphTransport, Json, Reply
-from shared.entra.throttle import RETRIED_STATUSES, Priority, RetryPolicy, Throttle, parse_retry_after
+from shared.entra.graph.throttle import RETRIED_STATUSES, Priority, RetryPolicy, Throttle, parse_retry_after
+from shared.entra.graph.transport import ConnectionFailed, GraphTransport, Json, Reply
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class GraphClient:
             permission: the application permission this needs, named in the error if it is missing.
             eventual: send `ConsistencyLevel: eventual`, which advanced queries need.
 
-        Raises: the errors of shared.entra.graph_errors.
+        Raises: the errors of shared.entra.graph.errors.
         """
         return self._ask("GET", url, None, deadline, permission, eventual).json()
 
