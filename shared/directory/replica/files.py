@@ -19,6 +19,9 @@ from shared.context import Deadline
 from shared.directory.replica import schema
 from shared.directory.replica.errors import ReplicaBuilding
 
+IDLE_CONNECTIONS = 4
+"""Kept for the next readers; each has a page cache of its own."""
+
 _LOCK_POLL_SECONDS = 0.05
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _HEADER_BYTES = 100
@@ -106,7 +109,7 @@ class ReplicaFile:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if self._closed:
+            if self._closed or self._idle.qsize() >= IDLE_CONNECTIONS:
                 connection.close()
             else:
                 self._idle.put(connection)

@@ -1,6 +1,7 @@
 """Sees to it that the instance has a replica file: opens the one there is, fetches a snapshot, or builds one."""
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -12,14 +13,17 @@ from shared.directory.errors import StorageRefused, StorageUnavailable
 from shared.directory.head import Head
 from shared.directory.replica import schema, source
 from shared.directory.replica.building import build
-from shared.directory.replica.errors import explained
+from shared.directory.replica.errors import ReplicaUnavailable, explained
 from shared.directory.replica.files import ReplicaFile, ReplicaFolder, is_whole
 from shared.directory.replica.following import HistoryChanged, follow
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.replica.source import Source, row_count
 from shared.errors import AppError
 
+log = logging.getLogger("entra_pki.replica")
+
 BUILD_BUDGET = timedelta(minutes=30)
+CANNOT_BUILD = "The search index of this instance could not be built; the log of the function app says why."
 RETRY_AFTER = timedelta(seconds=30)
 """How long a failed attempt in the background is left alone."""
 
@@ -49,7 +53,7 @@ class FileKeeper:
             return file
         if row_count(head) <= source.LARGE:
             with self._folder.building(deadline):
-                return self._open_newest() or ReplicaFile(self._build(head))
+                return self._open_newest() or self._built(head)
         self._start_building()
         return None
 
@@ -78,14 +82,25 @@ class FileKeeper:
         deadline = Deadline.after(BUILD_BUDGET)
         try:
             with explained(), self._folder.building(deadline):
-                file = self._open_newest()
-                if file is None:
-                    file = self._fetched() or ReplicaFile(self._build(self._source.head()))
-                with contextlib.closing(file):
-                    follow(file, self._source, self._source.head(), deadline)
-        except (AppError, HistoryChanged) as error:
+                for find in (self._open_newest, self._fetched, self._built):
+                    if self._brought_up_to_date(find(), deadline):
+                        return
+        except Exception as error:
+            log.exception("The replica could not be built")
             self._failed_at = time.monotonic()
-            self._failure = error if isinstance(error, AppError) else None
+            self._failure = error if isinstance(error, AppError) else ReplicaUnavailable(CANNOT_BUILD)
+
+    def _brought_up_to_date(self, file: ReplicaFile | None, deadline: Deadline) -> bool:
+        """Whether there is a file and it follows this ledger; one that follows another history is removed."""
+        if file is None:
+            return False
+        with contextlib.closing(file):
+            try:
+                follow(file, self._source, self._source.head(), deadline)
+            except HistoryChanged:
+                self._folder.discard(file.path)
+                return False
+        return True
 
     def _open_newest(self) -> ReplicaFile | None:
         """None where there is no file, or only one that is damaged, foreign or of another format."""
@@ -105,16 +120,19 @@ class FileKeeper:
                 file.close()
         return None
 
-    def _build(self, head: Head) -> Path:
+    def _built(self, head: Head | None = None) -> ReplicaFile:
         """Only under the lock."""
         self._folder.discard_all()
         path = self._folder.new_path()
+        started = time.monotonic()
         try:
-            build(path, self._source, self._tenant_id, head)
-            return self._folder.publish(path)
-        except BaseException:
+            build(path, self._source, self._tenant_id, head or self._source.head())
+            published = self._folder.publish(path)
+        finally:
             self._folder.discard(path)  # a full disk must not stay full of half a file
-            raise
+        size, seconds = published.stat().st_size / 1e6, time.monotonic() - started
+        log.info("The replica is built from the tables: %.0f MB in %.1f s", size, seconds)
+        return ReplicaFile(published)
 
     def _fetched(self) -> ReplicaFile | None:
         """The last snapshot, if there is one that can be used; a missing or damaged one is no reason not to build."""
@@ -122,10 +140,16 @@ class FileKeeper:
             return None
         self._folder.discard_all()
         path = self._folder.new_path()
-        with contextlib.suppress(StorageUnavailable, StorageRefused):
-            if self._snapshots.fetch(path):
-                file = self._opened(self._folder.publish(path))
-                if file is not None:
-                    return file
-        self._folder.discard(path)
-        return None
+        started = time.monotonic()
+        try:
+            if not self._snapshots.fetch(path):
+                return None
+            file = self._opened(self._folder.publish(path))
+        except (StorageUnavailable, StorageRefused) as error:
+            log.warning("The replica's snapshot cannot be had: %s", error.message)
+            return None
+        finally:
+            self._folder.discard(path)
+        if file is not None:
+            log.info("The replica is fetched from a snapshot in %.1f s", time.monotonic() - started)
+        return file

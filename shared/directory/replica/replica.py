@@ -4,6 +4,7 @@ It follows the ledger's log and holds nothing of its own: it may be deleted at a
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -17,7 +18,7 @@ from shared.directory.head import Head
 from shared.directory.replica import certificate_listing, counting, table_reading
 from shared.directory.replica.errors import ReplicaBuilding, explained, is_damage
 from shared.directory.replica.files import ReplicaFile
-from shared.directory.replica.following import HistoryChanged, follow
+from shared.directory.replica.following import HistoryChanged, follow, position
 from shared.directory.replica.keeping import FileKeeper
 from shared.directory.replica.queries import (
     CertificateQuery,
@@ -32,6 +33,8 @@ from shared.directory.replica.queries import (
 from shared.directory.replica.snapshots import Snapshot, SnapshotStore
 from shared.directory.replica.source import Source
 from shared.directory.replica.user_listing import UserLister
+
+log = logging.getLogger("entra_pki.replica")
 
 T = TypeVar("T")
 
@@ -82,6 +85,8 @@ class Replica:
             with explained():
                 self._head = self._follow(deadline)
             self._head_asked_at = asked_at
+        except HistoryChanged as error:  # once more while the file was being replaced
+            raise ReplicaBuilding from error
         finally:
             self._turn.release()
 
@@ -134,11 +139,18 @@ class Replica:
     @contextlib.contextmanager
     def revoked_certificates(self, issuer_id: str) -> Iterator[tuple[int, Iterator[RevokedCertificate]]]:
         """The log position, and what is revoked or on hold of an issuer as of it, by serial number; streamed."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             raise ReplicaBuilding
-        with self._file.reading() as connection:
-            (seq,) = connection.execute("SELECT seq FROM position").fetchone()
-            yield seq, certificate_listing.revoked_certificates(connection, issuer_id)
+        try:
+            with file.reading() as connection:
+                seq, _ = position(connection)
+                yield seq, certificate_listing.revoked_certificates(connection, issuer_id)
+        except sqlite3.DatabaseError as error:
+            if not _is_lost(file, error):
+                raise
+            self._replace(file)
+            raise ReplicaBuilding from error
 
     def publish_snapshot(self, deadline: Deadline) -> Snapshot | None:
         """For the timer: stores a snapshot for young instances if the directory is large and the last one old.
@@ -165,11 +177,12 @@ class Replica:
                 with file.reading() as connection:
                     return work(connection)
             except sqlite3.DatabaseError as error:
-                if not is_damage(error):
+                if not _is_lost(file, error):
                     raise
                 self._replace(file)
-        if self._file is not None:
-            with self._file.reading() as connection:
+            file = self._file
+        if file is not None:
+            with file.reading() as connection:
                 return work(connection)
         if from_table is None or self._head is None:
             raise ReplicaBuilding
@@ -177,6 +190,7 @@ class Replica:
 
     def _replace(self, damaged: ReplicaFile) -> None:
         """Gets rid of a file that turned out to be damaged, and catches up with another."""
+        log.warning("The replica is damaged and thrown away: %s", damaged.path.name)
         deadline = Deadline.after(REQUEST_BUDGET)
         with self._turn:
             self._throw_away(damaged, deadline)
@@ -188,10 +202,10 @@ class Replica:
         try:
             self._follow_to(head, deadline)
         except (HistoryChanged, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+            if self._file is None or (isinstance(error, sqlite3.DatabaseError) and not _is_lost(self._file, error)):
                 raise
-            if self._file is not None:
-                self._throw_away(self._file, deadline)
+            log.warning("The replica is thrown away: %s", error or type(error).__name__)
+            self._throw_away(self._file, deadline)
             head = self._source.head()
             self._follow_to(head, deadline)
         return head
@@ -200,6 +214,7 @@ class Replica:
         if self._file is None or not self._file.exists():
             self._leave()
             self._file = self._keeper.open_or_build(head, deadline)
+            self._users = UserLister()
         if self._file is not None:
             follow(self._file, self._source, head, deadline)
 
@@ -212,3 +227,8 @@ class Replica:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _is_lost(file: ReplicaFile, error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is damaged or gone, so that another one helps."""
+    return is_damage(error) or not file.exists()

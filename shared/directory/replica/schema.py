@@ -23,7 +23,7 @@ OLDEST_SQLITE = (3, 34)
 """Has FTS5's trigram tokenizer (https://www.sqlite.org/releaselog/3_34_0.html)."""
 
 BUSY_TIMEOUT = timedelta(seconds=10)
-CACHE_KIB = 16 * 1024
+CACHE_KIB = 8 * 1024
 
 TABLES = """
 CREATE TABLE position (

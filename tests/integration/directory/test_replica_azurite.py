@@ -16,6 +16,7 @@ from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, UserCertificate
 from shared.directory.replica import CertificateQuery, Replica, UserQuery, source
+from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
@@ -87,6 +88,11 @@ def answers(replica: Replica) -> list[object]:
         replica.active_certificates(range(1, 200)),
         replica.statistics(NOW),
     ]
+
+
+def in_use(replica: Replica) -> ReplicaFile:
+    assert replica._file
+    return replica._file
 
 
 def test_tables_log_and_plain_objects_give_the_same_answers(
@@ -168,9 +174,10 @@ def test_old_snapshots_go_and_the_last_but_one_stays_for_those_who_read_it(
     assert [blob.name for blob in snapshots._blobs.list("replica/")] == [published[-2].name, published[-1].name]
 
 
-@pytest.mark.parametrize("harm", ["damaged", "missing"])
+@pytest.mark.parametrize("harm", ["damaged", "missing", "of another history"])
 def test_a_snapshot_that_is_no_good_is_passed_over(
     ledger: Ledger,
+    tenant_id: str,
     people: list[Record],
     snapshots: SnapshotStore,
     open_replica: Callable[..., Replica],
@@ -182,7 +189,14 @@ def test_a_snapshot_that_is_no_good_is_passed_over(
     first = open_replica(ledger, snapshots)
     published = first.publish_snapshot(Deadline.after(REQUEST_BUDGET))
     assert published
-    snapshots._blobs.delete(published.name)
+    if harm == "of another history":  # as after a restore of the tables only
+        other = PlainLedger(tenant_id)
+        other.commit(*people[:20])
+        stranger = open_replica(other, snapshots)
+        stranger.prepare(Deadline.after(REQUEST_BUDGET))
+        snapshots.publish(in_use(stranger))
+    else:
+        snapshots._blobs.delete(published.name)
     if harm == "damaged":
         snapshots._blobs.put_new(published.name, b"no snapshot")
 
