@@ -9,13 +9,23 @@ import textwrap
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.base import Record, Row
-from shared.directory.replica import Replica, ReplicaBuilding, ReplicaUnavailable, UserQuery, schema, source
+from shared.directory.replica import (
+    Replica,
+    ReplicaBuilding,
+    ReplicaUnavailable,
+    UserQuery,
+    files,
+    ranks,
+    schema,
+    source,
+)
 from shared.directory.replica.files import ReplicaFolder
 from tests.support.people import NOW, certificate, user
 from tests.support.plain_ledger import PlainLedger
@@ -262,6 +272,47 @@ def test_a_large_replica_is_built_in_the_background(
     replica.prepare(Deadline.after(REQUEST_BUDGET))
     assert replica.users(UserQuery(search="person")).total == 199
     assert replica.statistics(NOW).certificates.active == 1
+
+
+def test_a_file_is_copied_only_when_all_of_it_is_in_one_place(
+    ledger: PlainLedger, open_replica: Callable[[], Replica], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT", timedelta(seconds=0.1))
+    monkeypatch.setattr(files, "_FREEZE_ATTEMPTS", 2)
+    replica = open_replica()
+    assert total(replica) == 199
+    ledger.commit(user(200, "Person 200"))
+    file = files.ReplicaFile(the_file(tmp_path))
+
+    with file.reading() as reader:
+        assert reader.execute("SELECT seq FROM position").fetchone() == (1,)
+        assert total(replica) == 200  # stays in the write-ahead log for as long as somebody reads what was before
+        with pytest.raises(ReplicaBuilding), file.frozen():
+            pass
+
+    with file.frozen() as (seq, _):
+        ledger.commit(user(201, "Person 201"))
+        assert total(replica) == 201
+        shutil.copy(file.path, tmp_path / "copy.sqlite3")
+    file.close()
+    with sqlite3.connect(tmp_path / "copy.sqlite3") as copy:
+        assert copy.execute("SELECT seq, (SELECT count(*) FROM users) FROM position").fetchone() == (seq, 200)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_blocks_that_everybody_has_left_are_dropped(
+    ledger: PlainLedger, open_replica: Callable[[], Replica], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ranks, "BLOCK_SIZE", 4)
+    monkeypatch.setattr(ranks, "LARGEST_BLOCK", 8)
+    replica = open_replica()
+    for day in range(10):
+        ledger.commit(*(user(n, f"Person {n}", synced_at=NOW + timedelta(days=day)) for n in range(1, 200)))
+        assert total(replica) == 199
+
+    with sqlite3.connect(the_file(tmp_path)) as connection:
+        blocks = connection.execute("SELECT sort, count(*), sum(size) FROM blocks GROUP BY 1").fetchall()
+    assert all(count < 100 and users == 199 for _, count, users in blocks), blocks
 
 
 def test_sqlite_without_fts5_is_named() -> None:
