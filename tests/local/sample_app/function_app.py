@@ -17,7 +17,7 @@ ticks: list[dict[str, object]] = []
 
 
 def as_json(value: object) -> func.HttpResponse:
-    return func.HttpResponse(json.dumps(value), mimetype="application/json")
+    return func.HttpResponse(json.dumps(value, sort_keys=True), mimetype="application/json")
 
 
 @app.route("echo/{*rest}", methods=["GET", "POST", "HEAD"])
