@@ -220,9 +220,9 @@ class _Server:
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
         command: list[str | Path] = [*self._as_user, self._programs / "postgres", "-D", data, "-k", self._folder]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL, cwd=self._folder)
-        socket = self._folder / ".s.PGSQL.5432"
+        is_ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]
         for _ in range(300):
-            if socket.exists():
+            if subprocess.run(is_ready, check=False).returncode == 0:
                 return
             time.sleep(0.1)
         raise PostgresMissing("the server did not start within 30 s")
