@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from shared.context import Clock, Deadline
 from shared.directory.records.user import Group
@@ -155,21 +156,24 @@ class GraphCollections:
             first = reply.json(READ_GROUPS)
         except GraphNotFound:
             return None
-        pages = [first]
         link = next_link(first)
-        if link is not None:
-            pages += self._graph.pages(link, deadline, permission=READ_GROUPS)
-        found = [each for page in pages for each in values(page)]
-        if found and len(values(pages[-1])) == PAGE:
-            self._require_complete(path, len(found), deadline)
+        following = self._graph.pages(link, deadline, permission=READ_GROUPS) if link else ()
         wanted = (only,) if only else (_USER, _GROUP)
-        return tuple(dict.fromkeys(object_id_of(each) for each in found if each.get("@odata.type") in wanted))
+        listed, in_last = 0, 0
+        related: dict[str, None] = {}
+        for page in chain([first], following):
+            objects = values(page)
+            listed, in_last = listed + len(objects), len(objects)
+            related.update((object_id_of(each), None) for each in objects if each.get("@odata.type") in wanted)
+        if in_last == PAGE:
+            self._require_complete(path, listed, deadline)
+        return tuple(related)
 
-    def _require_complete(self, path: str, found: int, deadline: Deadline) -> None:
+    def _require_complete(self, path: str, listed: int, deadline: Deadline) -> None:
         """A list that ends with a full page may have lost the link to the next one; the count tells."""
         count = self._graph.count(self._graph.url(f"{path}/$count"), deadline, permission=READ_GROUPS)
-        if count > found:
-            raise GraphReplyInvalid(f"a list of {count} members ends after {found}")
+        if count > listed:
+            raise GraphReplyInvalid(f"a list of {count} members ends after {listed}")
 
 
 def group_edits(page: Page) -> list[GroupEdit]:

@@ -15,8 +15,9 @@ from uuid import UUID
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.base import canonical_bytes
-from shared.directory.records.user import EntraDeletion, User
+from shared.directory.records.user import EntraDeletion, ObjectIdLink, User
 from shared.entra.entra_user import EntraUser
+from shared.entra.tenant_sync.node_table import packed_id
 from shared.entra.user_changes import alive_fields
 
 _NOT_FROM_ENTRA = frozenset(
@@ -68,15 +69,23 @@ class KnownUsers:
     def read(cls, ledger: Ledger) -> "KnownUsers":
         """All synchronized users of the ledger."""
         known = cls()
-        known._insert((user, fingerprint(user)) for user in ledger.scan(User))
+        users = ((user.object_id, user) for user in ledger.scan(User))
+        known._insert((name, user.id, user.deletion, fingerprint(user)) for name, user in users if name)
+        return known
+
+    @classmethod
+    def read_ids(cls, ledger: Ledger) -> "KnownUsers":
+        """Their local ids only, for much less."""
+        known = cls()
+        known._insert((link.object_id, link.user_id, None, b"") for link in ledger.scan(ObjectIdLink))
         return known
 
     def note(self, users: Iterable[User]) -> None:
         """These records have just been written. If they are listed again they are looked at, so no fingerprint."""
-        self._insert((user, b"") for user in users)
+        self._insert((user.object_id, user.id, user.deletion, b"") for user in users if user.object_id)
 
-    def _insert(self, users: Iterable[tuple[User, bytes]]) -> None:
-        rows = ((UUID(user.object_id).bytes, user.id, user.deletion, mark) for user, mark in users if user.object_id)
+    def _insert(self, users: Iterable[tuple[str, int, EntraDeletion | None, bytes]]) -> None:
+        rows = ((packed_id(object_id), user_id, deletion, mark) for object_id, user_id, deletion, mark in users)
         self._connection.execute("BEGIN")
         self._connection.executemany("INSERT OR REPLACE INTO users VALUES (?, ?, ?, ?)", rows)
         self._connection.execute("COMMIT")
@@ -84,7 +93,7 @@ class KnownUsers:
     def find(self, object_ids: Sequence[str]) -> dict[str, KnownUser]:
         """Those of these users that are known."""
         found: dict[str, KnownUser] = {}
-        packed = [UUID(object_id).bytes for object_id in object_ids]
+        packed = [packed_id(object_id) for object_id in object_ids]
         for start in range(0, len(packed), _CHUNK):
             chunk = packed[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))

@@ -35,7 +35,7 @@ class RemovalSteps:
         departed: list[Departure | Sighting] = []
         losses = 0
         for chunk in _chunks(work.checkpoint.leavers, CONFIRMED_AT_ONCE):
-            work.breathe()
+            work.renew()
             confirmed, new_losses = self._confirm(chunk)
             departed += confirmed
             losses += new_losses

@@ -187,6 +187,7 @@ class TenantSync:
             self._policy,
             self._clock,
             order.accept_removals,
+            keeper.renew,
             breathe,
             started.counts,
         )

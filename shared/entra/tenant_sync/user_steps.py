@@ -22,7 +22,9 @@ from shared.errors import AppError
 
 RECHECKS_AT_ONCE = 100
 """Users asked for one by one in a step: five batches, and five more for their groups."""
-MANY_CHANGES, SCAN_FACTOR = 400, 50
+CHANGES_AT_ONCE = 970
+"""Changed users of one step, about: ten transactions."""
+MANY_CHANGES, SCAN_FACTOR = 2000, 50
 """A point read costs about as much as scanning a hundred rows."""
 FEW = 500
 """So many users may be asked for one by one, even if they are most of the tenant."""
@@ -34,13 +36,15 @@ class UserSteps:
     def __init__(self, work: SyncWork) -> None:
         self._work = work
         self._known: KnownUsers | None = None
+        self._ids: KnownUsers | None = None
         self._seen = IdSet(work.round.seen)
         self._asked = 0
 
     def close(self) -> None:
-        if self._known is not None:
-            self._known.close()
-            self._known = None
+        for known in (self._known, self._ids):
+            if known is not None:
+                known.close()
+        self._known = self._ids = None
 
     # --- The listing ---
 
@@ -145,22 +149,29 @@ class UserSteps:
     # --- Changes ---
 
     def changes_page(self) -> None:
-        """A page of the users' delta."""
-        work, current = self._work, self._work.round
+        """Some pages of the users' delta: they are small, and transactions better full."""
+        current = self._work.round
         link = current.link or current.users_link
         assert link is not None
-        page = work.collections.page(link, READ_USERS)
-        if page.next_link:
-            work.collections.fetch_ahead(page.next_link, READ_USERS)
+        page = self._changes(link)
+        while page.next_link and len(page.objects) < CHANGES_AT_ONCE:
+            following = self._changes(page.next_link)
+            page = replace(following, objects=page.objects + following.objects, asked_at=page.asked_at)
         if page.objects:
             self._apply_changes(page)
-        if page.next_link is None and page.delta_link is None:
-            raise ListingNotCredible("Entra's changes of users end without a link to the next ones.")
         current.listed += len(page.objects)
         current.link = page.next_link
         if page.delta_link is not None:
             current.users_next = page.delta_link
             current.enter(Phase.MEMBERSHIPS)
+
+    def _changes(self, link: str) -> Page:
+        page = self._work.collections.page(link, READ_USERS)
+        if page.next_link:
+            self._work.collections.fetch_ahead(page.next_link, READ_USERS)
+        elif page.delta_link is None:
+            raise ListingNotCredible("Entra's changes of users end without a link to the next ones.")
+        return page
 
     def _apply_changes(self, page: Page) -> None:
         work = self._work
@@ -180,13 +191,13 @@ class UserSteps:
     def _local_ids(self, object_ids: Sequence[str]) -> dict[str, int]:
         """Point reads for a few; where very many users have changed, one scan of all costs less."""
         self._asked += len(object_ids)
-        if self._asked > MANY_CHANGES and self._known is None:
+        if self._ids is None and self._asked > MANY_CHANGES:
             users = self._work.ledger.head().next_ids.get("user", 1) - 1
             if users < SCAN_FACTOR * self._asked:
-                self._index()
-        if self._known is None:
+                self._ids = KnownUsers.read_ids(self._work.ledger)
+        if self._ids is None:
             return self._work.writer.local_ids(object_ids)
-        return {object_id: user.id for object_id, user in self._known.find(object_ids).items()}
+        return {object_id: user.id for object_id, user in self._ids.find(object_ids).items()}
 
     def _may_be_ours(self, object_id: str) -> bool:
         """Whether a user unknown here belongs here: everybody does, or by the group graph."""

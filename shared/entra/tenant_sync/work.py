@@ -57,7 +57,8 @@ class SyncWork:
 
     Attributes:
         accept_removals: an operator has said that all removals are right.
-        breathe: to be called between pieces of a long step: keeps the lease, raises OutOfTime.
+        renew: to be called between the pieces of a step that is done as a whole: keeps the lease.
+        breathe: between pieces that are worth keeping alone: keeps the lease too, raises OutOfTime.
         counts: of this run; the round has its own.
     """
 
@@ -72,6 +73,7 @@ class SyncWork:
     policy: SyncPolicy
     clock: Clock
     accept_removals: bool
+    renew: Callable[[], None]
     breathe: Callable[[], None]
     counts: Counts
 
