@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.context import Clock, Deadline, system_clock
 from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Ledger
-from shared.directory.records.user import Group, User, group_key, user_key
+from shared.directory.records.user import Group, User, user_key
 from shared.directory.replica import Replica
 from shared.directory.replica.queries import (
     CertificateQuery,
@@ -64,10 +64,10 @@ class DirectoryReader:
         user = self._ledger.get(User, user_key(user_id))
         if user is None:
             raise UserNotFound(user_id)
-        groups = self._ledger.get_many(Group, [group_key(group_id) for group_id in user.group_ids])
         self._replica.catch_up(deadline)
+        groups = self._replica.groups(user.group_ids)
         certificates = self._replica.certificates(CertificateQuery(user_id=user.id, per_page=MOST_CERTIFICATES_SHOWN))
-        return UserWithCertificates(self._as_covered(user), tuple(groups.values()), certificates.items)
+        return UserWithCertificates(self._as_covered(user), groups, certificates.items)
 
     def users(self, query: UserQuery, deadline: Deadline) -> UserList:
         self._replica.catch_up(deadline)

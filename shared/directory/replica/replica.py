@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from shared.context import REQUEST_BUDGET, Clock, Deadline, system_clock
 from shared.directory.head import Head
-from shared.directory.replica import certificate_listing, counting, table_reading
+from shared.directory.records.user import Group, group_key
+from shared.directory.replica import certificate_listing, counting, group_names, table_reading
 from shared.directory.replica.errors import ReplicaBuilding, explained, is_damage
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.following import HistoryChanged, follow, position
@@ -132,6 +133,13 @@ class Replica:
     def stored_statuses(self, issuer_id: str, serial_numbers: Sequence[str]) -> Sequence[StoredStatus | None]:
         """Of each serial number (lower-case hex) of an issuer; None where it is not known. Raises ReplicaBuilding."""
         return self._read(lambda connection: certificate_listing.stored_statuses(connection, issuer_id, serial_numbers))
+
+    def groups(self, object_ids: Sequence[str]) -> tuple[Group, ...]:
+        """Those of the groups whose names are known, in any order."""
+        return self._read(
+            lambda connection: group_names.groups(connection, object_ids),
+            lambda _: tuple(self._source.get_many(Group, [group_key(found) for found in object_ids]).values()),
+        )
 
     def statistics(self, now: datetime, *, round_started_at: datetime | None = None) -> Statistics:
         return self._read(lambda connection: counting.statistics(connection, now, round_started_at))

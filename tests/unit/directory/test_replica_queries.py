@@ -17,7 +17,7 @@ from shared.directory.records.certificate import (
     CertificateType,
     RevocationReason,
 )
-from shared.directory.records.user import User
+from shared.directory.records.user import Group, User
 from shared.directory.replica import (
     CertificateQuery,
     CertificateSummary,
@@ -210,6 +210,19 @@ def test_certificates_are_found_by_each_of_their_properties(ledger: PlainLedger,
         1: [1, 3],
         2: [2],
     }
+
+
+def test_groups_are_named_however_many_there_are(ledger: PlainLedger, replica: Replica) -> None:
+    groups = [Group(object_id=str(uuid.UUID(int=n)), display_name=f"Group {n}") for n in range(1300)]
+    ledger.commit(*groups)
+    ledger.commit(replace(groups[0], display_name="Renamed"), deleted=[groups[1].key])
+    replica.catch_up(Deadline.after(SOON))
+
+    names = {group.object_id: group.display_name for group in replica.groups([group.object_id for group in groups])}
+
+    assert len(names) == 1299
+    assert names[groups[0].object_id] == "Renamed"
+    assert replica.groups([]) == ()
 
 
 def test_a_crl_lists_what_is_revoked_or_on_hold_of_its_issuer(ledger: PlainLedger, replica: Replica) -> None:
