@@ -138,7 +138,7 @@ class Transaction:
             current = self._row(key)
             if current is not None and _same(current, row):
                 return
-        self._stage(key, row, record.replicated_row())
+        self._stage(key, row, {name: row[name] for name in record.REPLICATED if name in row})
 
     def delete(self, kind: type[Record], key: str) -> None:
         """Deletes the record if it is there."""

