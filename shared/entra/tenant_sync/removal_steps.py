@@ -94,7 +94,8 @@ class RemovalSteps:
     def _record(self, leaving: Sequence[Departure | Sighting]) -> None:
         work = self._work
         for start in range(0, len(leaving), CONFIRMED_AT_ONCE):
-            work.breathe()
+            if start:
+                work.breathe()
             chunk = leaving[start : start + CONFIRMED_AT_ONCE]
             work.note_written(
                 work.writer.departures([each for each in chunk if isinstance(each, Departure)], work.now())
