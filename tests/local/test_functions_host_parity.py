@@ -44,7 +44,8 @@ def test_the_same_reply(host: HostProcess, worker: MicrosoftWorker, method: str,
     assert (ours.status_code, ours.content) == (theirs.status, theirs.body)
     own_to_transport = {"date", "content-length", "set-cookie", "content-type"}
     for name in {*map(str.lower, theirs.headers)} - own_to_transport:
-        assert ours.headers[name] == next(value for key, value in theirs.headers.items() if key.lower() == name)
+        # Their map keeps names that differ in case, in any order; a client sees one of the values.
+        assert ours.headers[name] in {value for key, value in theirs.headers.items() if key.lower() == name}
 
 
 @pytest.mark.parametrize("path", ["none", "raises"])

@@ -210,7 +210,7 @@ def test_a_page_keeps_the_query_in_its_links(stack: Stack, ada: dict[str, Any]) 
 
     assert page["per_page"] == 1
     assert page["total"] >= 1
-    assert page["data"][0]["certificates"] == []
+    assert len(page["data"]) == 1
     assert page["first_page_url"] == f"{page['path']}?recently_synced=&search=Lovelace&per_page=1&page=1"
 
 
