@@ -28,6 +28,10 @@ _HEADER_BYTES = 100
 _FREEZE_ATTEMPTS = 50
 
 
+class FileRemoved(Exception):
+    """Somebody else, a cleaner of temp folders perhaps, deleted a file that was being written."""
+
+
 class ReplicaFolder:
     """The files of one tenant and format in a folder."""
 
@@ -152,6 +156,19 @@ class ReplicaFile:
         with contextlib.suppress(Empty):
             while True:
                 self._idle.get_nowait().close()
+
+
+@contextlib.contextmanager
+def noticing_removal(path: Path) -> Iterator[None]:
+    """Tells what fails because the file is gone, as FileRemoved, from what fails for other reasons."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileRemoved from error
+    except sqlite3.Error as error:
+        if path.exists():
+            raise
+        raise FileRemoved from error
 
 
 def is_whole(path: Path) -> bool:

@@ -13,8 +13,8 @@ from shared.directory.errors import StorageRefused, StorageUnavailable
 from shared.directory.head import Head
 from shared.directory.replica import schema, source
 from shared.directory.replica.building import build
-from shared.directory.replica.errors import ReplicaUnavailable, explained
-from shared.directory.replica.files import ReplicaFile, ReplicaFolder, is_whole
+from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable, explained
+from shared.directory.replica.files import FileRemoved, ReplicaFile, ReplicaFolder, is_whole, noticing_removal
 from shared.directory.replica.following import HistoryChanged, follow
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.replica.source import Source, row_count
@@ -121,18 +121,30 @@ class FileKeeper:
         return None
 
     def _built(self, head: Head | None = None) -> ReplicaFile:
-        """Only under the lock."""
+        """Only under the lock. Begins again, once, if somebody empties the temp folder meanwhile."""
+        try:
+            return self._build(head)
+        except FileRemoved:
+            log.warning("The replica was deleted while it was being built; it is built again")
+        try:
+            return self._build(head)
+        except FileRemoved as error:
+            raise ReplicaBuilding from error
+
+    def _build(self, head: Head | None) -> ReplicaFile:
         self._folder.discard_all()
         path = self._folder.new_path()
         started = time.monotonic()
         try:
-            build(path, self._source, self._tenant_id, head or self._source.head())
-            published = self._folder.publish(path)
+            with noticing_removal(path):
+                build(path, self._source, self._tenant_id, head or self._source.head())
+                published = self._folder.publish(path)
         finally:
             self._folder.discard(path)  # a full disk must not stay full of half a file
-        size, seconds = published.stat().st_size / 1e6, time.monotonic() - started
-        log.info("The replica is built from the tables: %.0f MB in %.1f s", size, seconds)
-        return ReplicaFile(published)
+        with noticing_removal(published):
+            size, seconds = published.stat().st_size / 1e6, time.monotonic() - started
+            log.info("The replica is built from the tables: %.0f MB in %.1f s", size, seconds)
+            return ReplicaFile(published)
 
     def _fetched(self) -> ReplicaFile | None:
         """The last snapshot, if there is one that can be used; a missing or damaged one is no reason not to build."""

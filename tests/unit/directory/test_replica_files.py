@@ -1,5 +1,6 @@
 """A replica file may be damaged, foreign, old, deleted or meet a full disk; answers stay right or say why not."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.base import Record, Row
+from shared.directory.records.user import Group
 from shared.directory.replica import (
     Replica,
     ReplicaBuilding,
@@ -121,6 +123,39 @@ def test_a_file_that_is_no_good_is_thrown_away_and_built_again(
 
     assert total(open_replica()) == 199
     assert the_file(tmp_path) != spoilt
+
+
+class TidiedFolder(PlainLedger):
+    """Somebody else empties the folder of temporary files while a replica is being filled."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        super().__init__(TENANT)
+        self._folder = folder
+        self.times = times
+
+    def replicated_rows(self, kind: type[Record]) -> Iterator[Row]:
+        yield from super().replicated_rows(kind)
+        if kind is Group and self.times:
+            self.times -= 1
+            for path in self._folder.glob("*.sqlite3*"):
+                path.unlink()
+
+
+def test_a_file_that_is_deleted_while_it_is_built_is_built_again(tmp_path: Path) -> None:
+    ledger = TidiedFolder(tmp_path, times=1)
+    ledger.commit(*(user(n, f"Person {n}") for n in range(1, 200)))
+    with contextlib.closing(Replica(ledger, tmp_path, TENANT)) as replica:
+        assert total(replica) == 199
+    assert ledger.times == 0
+
+
+def test_a_folder_that_is_emptied_again_and_again_says_to_try_later(tmp_path: Path) -> None:
+    ledger = TidiedFolder(tmp_path, times=2)
+    ledger.commit(user(1, "Person 1"))
+    with contextlib.closing(Replica(ledger, tmp_path, TENANT)) as replica:
+        with pytest.raises(ReplicaBuilding):
+            total(replica)
+        assert total(replica) == 1
 
 
 @pytest.mark.parametrize("harm", [garble_the_start, garble_the_middle])
