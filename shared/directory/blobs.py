@@ -5,10 +5,11 @@ that points to it.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,21 +59,33 @@ class Blob:
 class BlobStore:
     """One container. Safe to share between threads. Everything raises StorageUnavailable and StorageRefused."""
 
-    def __init__(self, client: "ContainerClient") -> None:
-        self._client = client
+    def __init__(self, connect: "Callable[[], ContainerClient]") -> None:
+        """`connect` waits for the first use: most instances never need a blob, and the SDK takes long to import."""
+        self._connect = connect
 
     @classmethod
     def from_connection_string(cls, connection_string: str, container: str) -> "BlobStore":
-        from azure.storage.blob import ContainerClient
+        def connect() -> "ContainerClient":
+            from azure.storage.blob import ContainerClient
 
-        return cls(ContainerClient.from_connection_string(connection_string, container, **_options()))
+            return ContainerClient.from_connection_string(connection_string, container, **_options())
+
+        return cls(connect)
 
     @classmethod
     def from_endpoint(cls, url: str, container: str, credential: "TokenCredential") -> "BlobStore":
         """`url`: the account's blob endpoint."""
-        from azure.storage.blob import ContainerClient
 
-        return cls(ContainerClient(url, container, credential=credential, **_options()))
+        def connect() -> "ContainerClient":
+            from azure.storage.blob import ContainerClient
+
+            return ContainerClient(url, container, credential=credential, **_options())
+
+        return cls(connect)
+
+    @cached_property
+    def _client(self) -> "ContainerClient":
+        return self._connect()
 
     def create_if_missing(self) -> None:
         """Creates the container."""
