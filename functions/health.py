@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.api.endpoint import Call, Reply, endpoint, is_authenticated
-from shared.api.resources import HealthResource
+from shared.api.resources.health import HealthResource
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
 from shared.health import Finding, HealthReport, HealthStatus

@@ -5,7 +5,7 @@ import azure.functions as func
 from shared.api.endpoint import Call, Reply, endpoint
 from shared.api.permissions import Permission
 from shared.api.requests import ProvisionCertificate, idempotency_key
-from shared.api.resources import ProvisionedCertificate
+from shared.api.resources.issuance import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
 from shared.services import services

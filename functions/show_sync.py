@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
-from shared.api.resources import SyncStatusResource
+from shared.api.resources.tenant_sync import SyncStatusResource
 from shared.api.routes import ENTRA_ID
 from shared.services import services
 

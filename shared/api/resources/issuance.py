@@ -1,0 +1,38 @@
+"""A certificate just issued, with its private key where it was made here."""
+
+import base64
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field
+
+from shared.api.resources.base import Resource
+from shared.api.resources.certificates import CertificateResource
+from shared.api.resources.users import UserSummaryResource
+
+if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
+    from shared.pki.order import Issued
+
+
+class ProvisionedCertificate(Resource):
+    """The private key, where it was made here, is in this reply only."""
+
+    certificate: CertificateResource
+    user: UserSummaryResource
+    private_key: str | None = Field(default=None, description="PKCS#8 PEM; encrypted if a password was given")
+    pkcs12: str | None = Field(default=None, description="base64")
+    pkcs12_password: str | None = Field(default=None, description="only where it was made here")
+    private_key_available: bool
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, issued: "Issued", now: datetime) -> Self:
+        return cls(
+            certificate=CertificateResource.with_chain(issued.certificate, issued.chain_pem, issued.user_ids, now),
+            user=UserSummaryResource(**UserSummaryResource.members_of(issued.user)),
+            private_key=issued.private_key_pem,
+            pkcs12=base64.b64encode(issued.pkcs12).decode() if issued.pkcs12 else None,
+            pkcs12_password=issued.pkcs12_password,
+            private_key_available=bool(issued.private_key_pem or issued.pkcs12),
+            warnings=issued.warnings,
+        )
