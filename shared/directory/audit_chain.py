@@ -5,13 +5,14 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from shared.directory.errors import MalformedRow
 from shared.directory.head import BEGINNING
 from shared.directory.log import LOG_PREFIX, LogChange, LogRow, decode_log_row, genesis_hash, log_key
 from shared.directory.partition import Partition, prefix_end
-from shared.directory.records.base import row_sha256
-from shared.directory.rows import Entity, checked_row
+from shared.directory.records.base import Row, row_sha256
+from shared.directory.rows import checked_row
 
 _LOG_KEY = re.compile(r"log\|[0-9]{16}")
 
@@ -60,48 +61,38 @@ class Mentions:
         self._database.close()
 
 
-class ChainWalk:
-    """Walks the log from its beginning, as often as asked to where it ends now."""
+class Chain:
+    """Checks log rows one after the other: each in place, unaltered, and following the one before it."""
 
     def __init__(
-        self, partition: Partition, anchors: Iterable[tuple[int, str]], mentions: Mentions, report: Report
+        self, tenant_id: str, mentions: Mentions, report: Report, anchors: Iterable[tuple[int, str]] = ()
     ) -> None:
         self.rows = 0
         self.last: LogRow | None = None
         """The last row met that could be read."""
-        self._partition = partition
         self._anchors = dict(anchors)
         self._mentions = mentions
         self._report = report
         self._expected = 1
-        self._previous_hash: str | None = genesis_hash(partition.name)
+        self._previous_hash: str | None = genesis_hash(tenant_id)
         """None after a gap or an unreadable row: nothing to compare with."""
         self._time: datetime = BEGINNING
 
     @property
     def last_seq(self) -> int:
-        """Of the last row that stands in the table, readable or not."""
+        """Of the last row met, readable or not."""
         return self._expected - 1
 
-    def go_on(self, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Checks the rows that were added since."""
-        start = log_key(self._expected) if self.rows else LOG_PREFIX
-        for entity in self._partition.tables.query(self._partition.name, start, prefix_end(LOG_PREFIX)):
-            key = str(entity["RowKey"])
-            if _LOG_KEY.fullmatch(key) and int(key.removeprefix(LOG_PREFIX)) >= self._expected:
-                self._step(int(key.removeprefix(LOG_PREFIX)), entity)
-                self.rows += 1
-                progress(1)
-            else:
-                self._report(key, "not a log row: this app gives no row such a key")
+    def step(self, key: str, read: Callable[[], Row]) -> LogRow | None:
+        """The next row: its key, and how to get it. Returns it if it can be read.
 
-    def check_anchors(self) -> None:
-        """Reports the anchors that no log row was compared with."""
-        for seq in sorted(self._anchors):
-            self._report(log_key(seq), "the log row is missing: its hash was signed")
-
-    def _step(self, seq: int, entity: Entity) -> None:
-        key = log_key(seq)
+        `read` may raise MalformedRow.
+        """
+        seq = int(key.removeprefix(LOG_PREFIX)) if _LOG_KEY.fullmatch(key) else 0
+        if seq < self._expected:
+            self._report(key, "not a log row: this app gives no row such a key")
+            return None
+        self.rows += 1
         if seq > self._expected:
             last = f" and all up to {log_key(seq - 1)}" if seq > self._expected + 1 else ""
             self._report(log_key(self._expected), f"the log row is missing{last}")
@@ -109,11 +100,11 @@ class ChainWalk:
         self._expected = seq + 1
         anchor = self._anchors.pop(seq, None)
         try:
-            log = decode_log_row(key, checked_row(entity))
+            log = decode_log_row(key, read())
         except MalformedRow as error:
             self._report(key, error.problem)
             self._previous_hash = None
-            return
+            return None
         if anchor not in (None, log.hash):
             self._report(key, "its hash is not the one that was signed")
         self._check_links(log)
@@ -122,6 +113,12 @@ class ChainWalk:
                 self._check_change(log, change)
                 self._mentions.note(change.key, Mention(change.sha256, seq))
         self.last, self._previous_hash, self._time = log, log.hash, log.time
+        return log
+
+    def check_anchors(self) -> None:
+        """Reports the anchors that no log row was compared with."""
+        for seq in sorted(self._anchors):
+            self._report(log_key(seq), "the log row is missing: its hash was signed")
 
     def _check_links(self, log: LogRow) -> None:
         if log.computed_hash() != log.hash:
@@ -140,3 +137,21 @@ class ChainWalk:
             self._report(log.key, f"altered: the data of {change.key} are missing")
         if change.data is not None and row_sha256(change.data) != change.data_sha256:
             self._report(log.key, f"altered: the data of {change.key} do not match their hash")
+
+
+class ChainWalk(Chain):
+    """Walks the log in the table from its beginning, as often as asked to where it ends now."""
+
+    def __init__(
+        self, partition: Partition, anchors: Iterable[tuple[int, str]], mentions: Mentions, report: Report
+    ) -> None:
+        super().__init__(partition.name, mentions, report, anchors)
+        self._partition = partition
+
+    def go_on(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Checks the rows that were added since."""
+        start = log_key(self._expected) if self.rows else LOG_PREFIX
+        for entity in self._partition.tables.query(self._partition.name, start, prefix_end(LOG_PREFIX)):
+            before = self.rows
+            self.step(str(entity["RowKey"]), partial(checked_row, entity))
+            progress(self.rows - before)

@@ -13,7 +13,7 @@ from shared.context import Clock, Deadline
 from shared.directory.batch import Batch, build_batch
 from shared.directory.commit_queue import Committed, Pending
 from shared.directory.errors import MalformedRow, OutcomeUnknown, StorageRefused, StorageUnavailable
-from shared.directory.head import HEAD_KEY, Head, StoredHead
+from shared.directory.head import Head, StoredHead
 from shared.directory.log import LogRow, decode_log_row, log_key
 from shared.directory.pace import Pace
 from shared.directory.partition import Partition
@@ -76,7 +76,9 @@ class Committer:
         stored = self._turns.wait_and_read(lost >= RACES_BEFORE_TURN, deadline, self._cached)
         self._cached = None
         if stored.head.seq < self._known_seq:
-            raise MalformedRow(HEAD_KEY, f"it is behind {log_key(self._known_seq)}, which was committed")
+            raise MalformedRow(
+                self._partition.head_key, f"it is behind {log_key(self._known_seq)}, which was committed"
+            )
         self._known_seq = stored.head.seq
         return stored
 
@@ -137,7 +139,8 @@ class Committer:
 
     def _batch(self, plan: Plan, log: LogRow) -> Batch:
         tables = self._partition.tables
-        return build_batch(tables.url, tables.table, self._partition.name, plan.operations(log), log.commit_id)
+        operations = plan.operations(log, self._partition.head_key)
+        return build_batch(tables.url, tables.table, self._partition.name, operations, log.commit_id)
 
     def _send(self, batch: Batch, log: LogRow, head: Head, deadline: Deadline) -> bool:
         """Sends the transaction until it is known to be applied (True) or known never to be (False).

@@ -4,7 +4,6 @@ The hash covers sequence number, time, commit id, next ids and, per change, key,
 the data repeated for the replica; not the data themselves, so that a purge can erase them without breaking the chain.
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 
 from shared.context import Actor, ActorKind
 from shared.directory.errors import MalformedRow
-from shared.directory.records.base import Row, Value, format_time, parse_time, row_sha256
+from shared.directory.records.base import Row, format_time, from_plain, parse_time, row_sha256, to_plain
 
 LOG_PREFIX = "log|"
 
@@ -143,7 +142,7 @@ def _encode_change(change: LogChange) -> dict[str, Any]:
     if change.data_sha256 is not None:
         plain["data_sha256"] = change.data_sha256
     if change.data is not None:
-        plain["data"] = {name: _plain(value) for name, value in change.data.items()}
+        plain["data"] = {name: to_plain(value) for name, value in change.data.items()}
     return plain
 
 
@@ -157,24 +156,12 @@ def _decode_operation(plain: dict[str, Any]) -> LogOperation:
             LogChange(
                 key=change["key"],
                 sha256=change["sha256"],
-                data={name: _value(value) for name, value in change["data"].items()} if "data" in change else None,
+                data={name: from_plain(value) for name, value in change["data"].items()} if "data" in change else None,
                 data_sha256=change.get("data_sha256"),
             )
             for change in plain["changes"]
         ),
     )
-
-
-def _plain(value: Value) -> Any:
-    return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
-
-
-def _value(plain: Any) -> Value:
-    if isinstance(plain, dict):
-        return base64.b64decode(plain["b64"], validate=True)
-    if not isinstance(plain, str | int):
-        raise TypeError(f"a value of type {type(plain).__name__}")
-    return plain
 
 
 def _plain_actor(actor: Actor) -> dict[str, str]:

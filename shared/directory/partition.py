@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from shared.context import Deadline
+from shared.directory.head import HEAD_KEY
 from shared.directory.records.base import Row
 from shared.directory.rows import Entity, check_key, decode_row
 from shared.directory.tables import TableStore
@@ -17,9 +18,11 @@ NEAR, SHORTEST_RUN = 20, 8
 class Partition:
     """The rows of one partition key. Raises StorageUnavailable, StorageRefused and MalformedRow all over."""
 
-    def __init__(self, tables: TableStore, name: str) -> None:
+    def __init__(self, tables: TableStore, name: str, head_key: str = HEAD_KEY) -> None:
+        """`head_key`: the row that is the ledger's head; another than the usual one while a restore is under way."""
         self.tables = tables
         self.name = name
+        self.head_key = head_key
 
     def get(self, key: str, deadline: Deadline | None = None) -> Row | None:
         check_key(key)

@@ -89,13 +89,13 @@ class Plan:
         next_ids = {**head.next_ids, **self._staged.next_ids}
         return log_row(head.seq + 1, self.time, commit_id, head.last_hash, next_ids, tuple(self._log))
 
-    def operations(self, log: LogRow) -> list[Operation]:
+    def operations(self, log: LogRow, head_key: str = HEAD_KEY) -> list[Operation]:
         """The head first, so that a lost race is noticed first."""
         head = encode_row(encode_head(self.stored.after(log)))
         if self.stored.etag is None:
-            operations = [Operation(Method.INSERT, HEAD_KEY, head)]
+            operations = [Operation(Method.INSERT, head_key, head)]
         else:
-            operations = [Operation(Method.REPLACE, HEAD_KEY, head, self.stored.etag)]
+            operations = [Operation(Method.REPLACE, head_key, head, self.stored.etag)]
         operations.append(Operation(Method.INSERT, log.key, encode_row(encode_log_row(log))))
         for key, row in self._staged.rows.items():
             was_there = self.snapshot.knows(key) and self.snapshot.row(key) is not None

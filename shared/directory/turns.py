@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from shared.context import Clock, Deadline
 from shared.directory.errors import LedgerBusy, StateChanged
-from shared.directory.head import HEAD_KEY, StoredHead, Turn, decode_head, empty_head, encode_head, encode_turn
+from shared.directory.head import StoredHead, Turn, decode_head, empty_head, encode_head, encode_turn
 from shared.directory.partition import Partition
 from shared.directory.rows import encode_row
 
@@ -40,7 +40,7 @@ class Turns:
     def read(self, deadline: Deadline | None = None) -> StoredHead:
         """The head as it stands. Raises: StorageUnavailable, StorageRefused, MalformedRow."""
         started = time.monotonic()
-        entity = self._partition.tables.get(self._partition.name, HEAD_KEY, deadline)
+        entity = self._partition.tables.get(self._partition.name, self._partition.head_key, deadline)
         self._pause = sorted((*_PAUSE_LIMITS, _PAUSE_READS * (time.monotonic() - started)))[1]
         return empty_head(self._partition.name) if entity is None else decode_head(entity)
 
@@ -71,7 +71,7 @@ class Turns:
         """Ends our turn without a commit. None: the head has changed meanwhile."""
         properties = encode_row(encode_head(stored.head))
         try:
-            etag = self._partition.tables.put(self._partition.name, HEAD_KEY, properties, stored.etag)
+            etag = self._partition.tables.put(self._partition.name, self._partition.head_key, properties, stored.etag)
         except StateChanged:
             return None
         return StoredHead(stored.head, etag)
@@ -83,7 +83,7 @@ class Turns:
         once, the later note stands, and both see whose it is when they read the head again.
         """
         note = encode_row(encode_turn(Turn(self._owner, self._clock() + TURN)))
-        self._partition.tables.merge(self._partition.name, HEAD_KEY, note, deadline)
+        self._partition.tables.merge(self._partition.name, self._partition.head_key, note, deadline)
 
     def _wait(self, deadline: Deadline) -> None:
         time.sleep(min(self._pause * random.uniform(0.5, 1.5), deadline.remaining))

@@ -70,11 +70,22 @@ class Record:
 def canonical_bytes(row: Row) -> bytes:
     """The row as JSON with sorted names, no white space, UTF-8; bytes as `{"b64": "…"}`."""
 
-    def plain(value: Value) -> object:
-        return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-
-    ordered = {name: plain(row[name]) for name in sorted(row)}
+    ordered = {name: to_plain(row[name]) for name in sorted(row)}
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def to_plain(value: Value) -> Any:
+    """The value as JSON has it."""
+    return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
+
+
+def from_plain(plain: Any) -> Value:
+    """The inverse of `to_plain`. Raises ValueError, KeyError or TypeError where it is none of its results."""
+    if isinstance(plain, dict):
+        return base64.b64decode(plain["b64"], validate=True)
+    if not isinstance(plain, str | int):
+        raise TypeError(f"a value of type {type(plain).__name__}")
+    return plain
 
 
 def row_sha256(row: Row) -> str:
