@@ -236,6 +236,34 @@ class CertificateExpired(AppError):
         super().__init__(f"Certificate {certificate.id} has expired; nobody accepts it any more.")
 
 
+class NotRenewable(AppError):
+    """Only a certificate in use, or one that ended lately, is renewed."""
+
+    status, code = 409, "certificate_not_renewable"
+
+    def __init__(self, certificate: Certificate, reason: str) -> None:
+        super().__init__(f"Certificate {certificate.id} {reason} and cannot be renewed; provision another one.")
+
+
+class AlreadyRenewed(AppError):
+    status, code = 409, "certificate_already_renewed"
+
+    def __init__(self, certificate: Certificate, successor: Certificate) -> None:
+        super().__init__(
+            f"Certificate {certificate.id} was renewed by {successor.id} already; renew that one, or revoke it first.",
+            details={"renewed_by": successor.id},
+        )
+
+
+class RenewalInFlight(AppError):
+    status, code = 409, "renewal_in_flight"
+
+    def __init__(self, certificate: Certificate, lease: timedelta) -> None:
+        super().__init__(
+            f"Certificate {certificate.id} is being renewed right now.", retry_after=min(lease, timedelta(seconds=5))
+        )
+
+
 class NotHeld(AppError):
     status, code = 409, "certificate_not_held"
 

@@ -42,6 +42,7 @@ from shared.pki.order import Issued, Order
 from shared.pki.policy import IssuancePolicy
 from shared.pki.profiles import PROFILES, Profile
 from shared.pki.reservation import SIGNING_TIME, confirm, reserve, resume, withdraw
+from shared.pki.succession import check_not_renewed, check_renewable
 from shared.pki.tbs import Draft, Validity, assemble
 from shared.pki.user_certificate import UserCertificate, validity
 from shared.pki.user_ids import serial_number_text
@@ -115,7 +116,8 @@ class Issuance:
 
         Raises: UserNotFound, UserNotSynchronized, UserInactive, UserDeleted, UserProtected, UserNotEntitled, FieldError
         (what is wrong with the order itself), CaNotInitialized, BackendThrottled, BackendUnavailable,
-        BackendMisconfigured, IssuanceOvertaken, IdempotencyKeyReused, IdempotencyInFlight, OutcomeUnknown.
+        BackendMisconfigured, IssuanceOvertaken, IdempotencyKeyReused, IdempotencyInFlight, OutcomeUnknown; for a
+        renewal also CertificateNotFound, NotRenewable, AlreadyRenewed, RenewalInFlight.
         """
         once = Once.of(context.actor, idempotency_key, order) if idempotency_key is not None else None
         if once is not None and (earlier := self._earlier(once, context)) is not None:
@@ -124,7 +126,8 @@ class Issuance:
         key = self._key(order, context)
         intended = self._intend(eligible, key)
         draft = lint(intended.draft(self._policy), intended)
-        pending = self._reserve(self._record(intended, draft, key, context), once, context)
+        record = replace(self._record(intended, draft, key, context), renews=order.renews)
+        pending = self._reserve(record, once, context)
         der = self._verify(self._sign(pending, eligible.issuer, context), pending, eligible.issuer)
         certificate = self._commit(pending, der, context)
         packed = pack_key(key.private, order, certificate, eligible.user, eligible.issuer)
@@ -136,6 +139,7 @@ class Issuance:
         """Step 1: request, user, issuer and policy."""
         self._policy.check_request(order.certificate_type, order.validity_days, has_csr=order.csr is not None)
         check_password(order)
+        self._check_renewed(order)
         user = self._ledger.get(User, user_key(order.user_id))
         if user is None:
             raise UserNotFound(order.user_id)
@@ -145,6 +149,15 @@ class Issuance:
         period = validity(self._clock(), order.validity_days, issuer)
         profile = PROFILES[order.certificate_type]
         return _Eligible(user, Holder(user, self._mail(user, profile)), profile, issuer, period)
+
+    def _check_renewed(self, order: Order) -> None:
+        """Step 1, for a renewal: refused here before a key is made, and once more where it is reserved."""
+        if order.renews is None:
+            return
+        now = self._clock()
+        old = check_renewable(self._ledger.get(Certificate, certificate_key(order.renews)), now, order.renews)
+        if old.renewed_by is not None:
+            check_not_renewed(old, self._ledger.get(Certificate, certificate_key(old.renewed_by)), now)
 
     def _mail(self, user: User, profile: Profile) -> str | None:
         wanted = profile.certificate_type is CertificateType.CLIENT_AUTH and self._policy.client_auth_mail

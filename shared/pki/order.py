@@ -32,6 +32,7 @@ class Order:
         validity_days: 1 to 3650.
         key_size: bits of the RSA key to make here; None if `csr` is given.
         csr: PKCS#10, PEM; only its public key counts. None if `key_size` is given.
+        renews: the id of the certificate in whose place this one is ordered; None for none.
         pkcs12_password: encrypts the private key, PEM too; None leaves a PEM key bare and has one made for PKCS#12.
     """
 
@@ -43,6 +44,7 @@ class Order:
     format: KeyFormat = KeyFormat.PEM
     pkcs12_password: str | None = field(default=None, repr=False)
     pkcs12_encryption: Pkcs12Encryption = Pkcs12Encryption.MODERN
+    renews: int | None = None
 
     def __post_init__(self) -> None:
         if (self.key_size is None) == (self.csr is None):
@@ -59,6 +61,7 @@ class Order:
             "csr": self.csr,
             "format": self.format,
             "pkcs12_encryption": self.pkcs12_encryption,
+            "renews": self.renews,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

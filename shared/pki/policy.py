@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from shared.directory.records.certificate import CertificateType
 from shared.directory.records.user import User
@@ -32,6 +33,7 @@ class IssuancePolicy:
         public_url: the base of the URLs of issuer certificate, CRL and OCSP; None leaves them out.
         client_auth_mail: whether `client_auth` certificates name the mail address too.
         code_signing_requires_csr: whether keys for code signing must come from the requester (hardware).
+        renewal_overlap: how long a renewed certificate stays valid beside its successor.
     """
 
     allowed_types: frozenset[CertificateType] = frozenset(CertificateType)
@@ -44,12 +46,17 @@ class IssuancePolicy:
     public_url: str | None = None
     client_auth_mail: bool = False
     code_signing_requires_csr: bool = False
+    renewal_overlap: timedelta = timedelta(days=7)
+
+    def longest_validity(self, certificate_type: CertificateType) -> int:
+        """Days."""
+        return self.max_validity_days.get(certificate_type, MAX_VALIDITY_DAYS)
 
     def check_request(self, certificate_type: CertificateType, validity_days: int, *, has_csr: bool) -> None:
         """What can be said of an order without looking at anything else. Raises FieldError."""
         if certificate_type not in self.allowed_types:
             raise FieldError("certificate_type", f"This CA does not issue {certificate_type} certificates.")
-        longest = self.max_validity_days.get(certificate_type, MAX_VALIDITY_DAYS)
+        longest = self.longest_validity(certificate_type)
         if not 1 <= validity_days <= longest:
             raise FieldError(
                 "validity_days", f"The validity days field must be between 1 and {longest} for {certificate_type}."

@@ -31,6 +31,7 @@ from shared.directory.records.issuer import Issuer, IssuerStatus, issuer_key
 from shared.directory.records.user import User, user_key
 from shared.directory.transaction import Transaction
 from shared.errors import AppError, FieldError
+from shared.pki.ending import give_up, revoked
 from shared.pki.errors import (
     IdempotencyInFlight,
     IssuanceOvertaken,
@@ -41,6 +42,7 @@ from shared.pki.errors import (
 from shared.pki.holder import still_names
 from shared.pki.idempotency import Once, may_be_resumed, was_answered
 from shared.pki.policy import IssuancePolicy
+from shared.pki.succession import check_claim, claim, succeed, unclaim
 
 SIGNING_TIME = timedelta(seconds=60)
 """How long after its reservation a certificate may be signed."""
@@ -74,6 +76,7 @@ def reserve(
             updated_at=tx.time,
             sign_before=tx.time + SIGNING_TIME,
         )
+        claim(tx, reserved)
         for record in _rows_of(reserved):
             tx.put(record)
         if once is not None:
@@ -85,6 +88,7 @@ def reserve(
         (Issuer, issuer_key(certificate.issuer_id)),
         (SerialNumber, serial_number_key(certificate.serial_number)),
         (CertifiedKey, certified_key_key(certificate.public_key_sha256)),
+        *_renewed(certificate),
     ]
     if once is not None:
         reads.append((IdempotentRequest, once.row_key))
@@ -100,7 +104,7 @@ def resume(certificate: Certificate, policy: IssuancePolicy, context: Context) -
             return current
         if not may_be_resumed(current, tx.time):
             raise IssuanceOvertaken
-        _check_current(tx, current, policy)
+        _check_still(tx, current, policy)
         leased = replace(current, sign_before=tx.time + SIGNING_TIME, updated_at=tx.time)
         tx.put(leased)
         return leased
@@ -125,9 +129,10 @@ def confirm(
         tx.delete(PendingCertificate, pending_certificate_key(current.id))
         refusal: AppError | None = IssuanceOvertaken()
         if current.status is CertificateStatus.PENDING:
-            refusal = _refusal(lambda: _check_current(tx, current, policy))
+            refusal = _refusal(lambda: _check_still(tx, current, policy))
             if refusal is None:
                 signed = replace(signed, status=CertificateStatus.ISSUED, issued_at=tx.time)
+                succeed(tx, signed, policy.renewal_overlap)
             else:
                 signed = revoked(signed, tx, RevocationReason.PRIVILEGE_WITHDRAWN, RevocationSource.DIRECTORY)
         tx.put(signed)
@@ -149,6 +154,7 @@ def withdraw(certificate_id: int, context: Context) -> Request[bool]:
             return False
         if current.sign_before != current.created_at + SIGNING_TIME:
             return False
+        unclaim(tx, current)
         for record in _rows_of(current):
             if not isinstance(record, CertifiedKey):  # that one may be older; and the key is this user's in any case
                 tx.delete(type(record), record.key)
@@ -177,30 +183,6 @@ def sweep(certificate_id: int, context: Context) -> Request[bool]:
     return Request("certificate.swept", context, decide, reads)
 
 
-def give_up(tx: Transaction, certificate_id: int) -> bool:
-    """Revokes the certificate if it is pending; whether it was."""
-    current = tx.get(Certificate, certificate_key(certificate_id))
-    tx.delete(PendingCertificate, pending_certificate_key(certificate_id))
-    if current is None or current.status is not CertificateStatus.PENDING:
-        return False
-    tx.put(revoked(current, tx, RevocationReason.UNSPECIFIED, RevocationSource.SWEEPER))
-    return True
-
-
-def revoked(
-    certificate: Certificate, tx: Transaction, reason: RevocationReason, source: RevocationSource
-) -> Certificate:
-    """The record revoked for good, as of the transaction's time."""
-    return replace(
-        certificate,
-        status=CertificateStatus.REVOKED,
-        revoked_at=tx.time,
-        revocation_reason=reason,
-        revocation_source=source,
-        updated_at=tx.time,
-    )
-
-
 def _rows_of(certificate: Certificate) -> tuple[Record, ...]:
     owner = _owner(certificate)
     return (
@@ -224,7 +206,12 @@ def _reads(certificate: Certificate) -> list[tuple[type[Record], str]]:
         (User, user_key(_owner(certificate))),
         (Issuer, issuer_key(certificate.issuer_id)),
         (PendingCertificate, pending_certificate_key(certificate.id)),
+        *_renewed(certificate),
     ]
+
+
+def _renewed(certificate: Certificate) -> list[tuple[type[Record], str]]:
+    return [] if certificate.renews is None else [(Certificate, certificate_key(certificate.renews))]
 
 
 def _certificate(tx: Transaction, certificate_id: int) -> Certificate:
@@ -232,6 +219,12 @@ def _certificate(tx: Transaction, certificate_id: int) -> Certificate:
     if found is None:
         raise IssuanceOvertaken  # only somebody who deletes rows by hand gets here; then nothing may be handed out
     return found
+
+
+def _check_still(tx: Transaction, certificate: Certificate, policy: IssuancePolicy) -> None:
+    """As `_check_current`; and what it renews, if anything, is still there for it to renew."""
+    _check_current(tx, certificate, policy)
+    check_claim(tx, certificate)
 
 
 def _check_current(tx: Transaction, certificate: Certificate, policy: IssuancePolicy) -> None:

@@ -1,10 +1,11 @@
-"""What revocation leaves for later: users with many certificates, and holds that nobody came back for."""
+"""What is left for later: users with many certificates, renewed ones, and holds that nobody came back for."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.context import Context
+from shared.context import Clock, Context, system_clock
 from shared.directory.ledger import Ledger, Request
 from shared.directory.records.certificate import (
     Certificate,
@@ -12,13 +13,16 @@ from shared.directory.records.certificate import (
     RevocationBacklog,
     RevocationReason,
     RevocationSource,
+    Succession,
     certificate_key,
+    successions_until,
 )
 from shared.directory.replica import Replica
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus
 from shared.directory.transaction import Transaction
 from shared.errors import AppError
 from shared.pki.departures import Departures
+from shared.pki.succession import supersede
 
 LONGEST_HOLD = timedelta(days=30)
 """As long as Entra keeps a deleted user (https://learn.microsoft.com/entra/fundamentals/users-restore)."""
@@ -27,28 +31,37 @@ PAGE = 500
 
 @dataclass(frozen=True)
 class UpkeepReport:
-    """`settled`: users all of whose certificates are now where they belong; `waiting`: users with more to do."""
+    """`settled`: users all of whose certificates are now where they belong; `waiting`: users with more to do.
+
+    `superseded`: renewed certificates whose overlap is over, revoked now.
+    """
 
     settled: int
     waiting: int
     ended_holds: int
+    superseded: int
 
 
 class RevocationUpkeep:
     """To be run by a timer every few minutes; runs may overlap."""
 
-    def __init__(self, ledger: Ledger, replica: Replica, departures: Departures) -> None:
+    def __init__(
+        self, ledger: Ledger, replica: Replica, departures: Departures, *, clock: Clock = system_clock
+    ) -> None:
         self._ledger = ledger
         self._replica = replica
         self._departures = departures
+        self._clock = clock
 
     def run(self, context: Context) -> UpkeepReport:
-        """Goes on with the backlog, and turns the directory's holds of over 30 days into revocations."""
+        """Goes on with the backlog, ends overlaps, and turns the directory's holds of over 30 days into revocations."""
         users = [row.user_id for row in self._ledger.scan(RevocationBacklog)]
         settled = self._commit([self._departures.continue_backlog(user_id, context) for user_id in users], context)
+        over = self._ledger.scan(Succession, start="succession|", end=successions_until(self._clock()))
+        superseded = self._commit([supersede(row, context) for row in itertools.islice(over, PAGE)], context)
         self._replica.catch_up(context.deadline)
         ended = self._commit([_end_hold(certificate_id, context) for certificate_id in self._held()], context)
-        return UpkeepReport(settled, len(users) - settled, ended)
+        return UpkeepReport(settled, len(users) - settled, ended, superseded)
 
     def _commit(self, requests: list[Request[bool]], context: Context) -> int:
         """How many of them said True; one that failed is left to the next run."""

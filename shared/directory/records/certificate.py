@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from shared.context import ActorKind
-from shared.directory.records.base import Record
+from shared.directory.records.base import Record, format_time
 
 MAX_COMMENT_LENGTH = 500
 """Characters of a `revocation_comment`."""
@@ -65,6 +65,8 @@ class RevocationSource(StrEnum):
     DIRECTORY = "directory"
     SWEEPER = "sweeper"
     """The reservation was never confirmed: the certificate may or may not exist."""
+    RENEWAL = "renewal"
+    """Another certificate took its place, and the overlap is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,10 @@ class Certificate(Record):
         "revocation_source",
         "created_at",
         "updated_at",
+        "renews",
+        "renewed_by",
+        "notice_days",
+        "noticed_at",
     )
 
     id: int
@@ -151,6 +157,14 @@ class Certificate(Record):
     revocation_reason: RevocationReason | None = None
     revocation_source: RevocationSource | None = None
     revocation_comment: str | None = None
+
+    renews: int | None = None
+    """The certificate in whose place this one was ordered."""
+    renewed_by: int | None = None
+    """The last certificate ordered in the place of this one. It counts while that one is not revoked."""
+    notice_days: int | None = None
+    """The last expiry notice was the one for so many days before the end; None: none yet."""
+    noticed_at: datetime | None = None
 
     created_at: datetime
     updated_at: datetime
@@ -225,6 +239,21 @@ class CertifiedKey(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Succession(Record):
+    """`succession|<time>|<certificate>`: from that time on the certificate's renewal stands alone."""
+
+    KIND: ClassVar[str] = "succession"
+
+    due_at: datetime
+    certificate_id: int
+    renewed_by: int
+
+    @property
+    def key(self) -> str:
+        return f"{successions_until(self.due_at)}|{self.certificate_id:010d}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RevocationBacklog(Record):
     """`revoking|<user>`: this user's certificates count as revoked or held, though not each record says so yet."""
 
@@ -235,6 +264,11 @@ class RevocationBacklog(Record):
     @property
     def key(self) -> str:
         return revocation_backlog_key(self.user_id)
+
+
+def successions_until(moment: datetime) -> str:
+    """The end of the key range of those that are due before `moment`."""
+    return f"succession|{format_time(moment)}"
 
 
 def revocation_backlog_key(user_id: int) -> str:

@@ -221,6 +221,10 @@ def _summary(row: tuple[Any, ...], now: datetime) -> CertificateSummary:
         revocation_source,
         created_at,
         updated_at,
+        renews,
+        renewed_by,
+        notice_days,
+        noticed_at,
         issuer_id,
         issuer,
     ) = row
@@ -250,4 +254,8 @@ def _summary(row: tuple[Any, ...], now: datetime) -> CertificateSummary:
         revocation_source=RevocationSource(revocation_source) if revocation_source else None,
         created_at=unpack_time(created_at),
         updated_at=unpack_time(updated_at),
+        renews=renews,
+        renewed_by=renewed_by,
+        notice_days=notice_days,
+        noticed_at=unpack_time_or_none(noticed_at),
     )

@@ -14,7 +14,7 @@ INSERT_LISTING = "INSERT INTO listing VALUES (?1, ?2, ?3, ?4, ?5)"
 UPDATE_LISTING = "UPDATE listing SET is_active = ?2, synced_at = ?3, markers = ?4, folded = ?5 WHERE id = ?1"
 UPDATE_LISTING_BUT_TEXT = "UPDATE listing SET is_active = ?2, synced_at = ?3 WHERE id = ?1"
 """Leaves the index by name alone."""
-INSERT_CERTIFICATE = f"INSERT OR REPLACE INTO certificates VALUES ({', '.join('?' * 22)})"  # noqa: S608
+INSERT_CERTIFICATE = f"INSERT OR REPLACE INTO certificates VALUES ({', '.join('?' * 26)})"  # noqa: S608
 INSERT_GROUP = "INSERT OR REPLACE INTO groups VALUES (?, ?)"
 
 
@@ -80,6 +80,10 @@ def certificate_columns(row: Row, issuer_number: int) -> tuple[Any, ...]:
         row.get("revocation_source"),
         time(row["created_at"]),
         time(row["updated_at"]),
+        row.get("renews"),
+        row.get("renewed_by"),
+        row.get("notice_days"),
+        time(row.get("noticed_at")),
     )
 
 

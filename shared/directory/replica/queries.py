@@ -145,6 +145,10 @@ class CertificateSummary:
     revocation_source: RevocationSource | None
     created_at: datetime
     updated_at: datetime
+    renews: int | None = None
+    renewed_by: int | None = None
+    notice_days: int | None = None
+    noticed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

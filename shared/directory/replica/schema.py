@@ -102,7 +102,11 @@ CREATE TABLE certificates (
     revocation_reason TEXT,
     revocation_source TEXT,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    renews INTEGER,
+    renewed_by INTEGER,
+    notice_days INTEGER,
+    noticed_at INTEGER
 );
 
 CREATE TABLE certificate_counts (
@@ -119,6 +123,9 @@ CREATE TABLE certificate_counts (
 REASON = "CASE status WHEN 'held' THEN 'certificateHold' ELSE coalesce(revocation_reason, 'unspecified') END"
 """Why a certificate is revoked; one on hold is on certificateHold, whatever led to it."""
 
+NOTICED_DAYS = "coalesce(notice_days, (not_after - not_before + 1000000) / 86400000000)"
+"""Expiry notices for fewer days than these are still to come: a certificate has none for its whole life or more."""
+
 FOLDED_NAME = "substr(listing.folded, 1, instr(listing.folded, char(10)) - 1)"
 """The folded name: what comes before the first FIELD_END of `text_folding.searchable_text`."""
 
@@ -129,6 +136,8 @@ INDEXES = (
     "CREATE INDEX certificates_by_serial ON certificates (serial_number)",
     """CREATE INDEX certificates_by_end ON certificates (status, not_after, certificate_type, issuer_number)
     WHERE kind = 'entra_user'""",
+    f"""CREATE INDEX certificates_by_notice ON certificates ({NOTICED_DAYS}, not_after)
+    WHERE kind = 'entra_user' AND status = 'issued'""",
     """CREATE INDEX certificates_revoked ON certificates (issuer_number, serial_number)
     WHERE status IN ('held', 'revoked')""",
 )
