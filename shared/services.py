@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from shared.pki.issuance import Issuance
     from shared.pki.ocsp import OcspResponder
     from shared.pki.policy import IssuancePolicy
+    from shared.pki.renewal import Renewal
     from shared.pki.revocation import Revocation
     from shared.pki.revocation_upkeep import RevocationUpkeep
     from shared.pki.signing.base import SigningBackend
@@ -266,6 +267,7 @@ class Services:
             public_url=pki.public_url,
             client_auth_mail=pki.client_auth_mail,
             code_signing_requires_csr=pki.code_signing_requires_csr,
+            renewal_overlap=pki.renewal_overlap,
         )
 
     @built_once
@@ -273,6 +275,12 @@ class Services:
         from shared.pki.issuance import Issuance
 
         return Issuance(self.ledger, self.authority, self.issuance_policy)
+
+    @built_once
+    def renewal(self) -> "Renewal":
+        from shared.pki.renewal import Renewal
+
+        return Renewal(self.ledger, self.issuance, self.issuance_policy, self.settings.pki.default_key_size)
 
     @built_once
     def certificate_views(self) -> "CertificateViews":

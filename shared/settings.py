@@ -3,6 +3,7 @@
 Reading settings touches no network and no disk. `docs/settings.md` is the same table for people.
 """
 
+import base64
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 KEY_SIZES = (2048, 3072, 4096)
 MAX_VALIDITY_DAYS = 3650
+MAX_NOTICE_DAYS = 365
 
 
 class InvalidSettings(AppError):
@@ -125,6 +127,16 @@ class PkiSettings:
     held_types: tuple[str, ...]
     revoke_renamed: bool
     revocation_exempt_users: tuple[str, ...]
+    renewal_overlap: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSettings:
+    """Expiry notices: how many days before the end, longest first, and the webhook that gets them (None: none)."""
+
+    days: tuple[int, ...]
+    webhook_url: str | None = field(repr=False)
+    webhook_secret: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,7 @@ class Settings:
     entra: EntraSettings
     sync: SyncSettings
     pki: PkiSettings
+    notices: NoticeSettings
     trust_bundle: Path | None
     environment: Mapping[str, str] = field(repr=False)
     """All of it, for plug-in signing backends that bring settings of their own."""
@@ -151,6 +164,7 @@ class Settings:
             entra=_entra(reader),
             sync=_sync(reader),
             pki=_pki(reader),
+            notices=_notices(reader),
             trust_bundle=reader.optional_path("REQUESTS_CA_BUNDLE") or reader.optional_path("SSL_CERT_FILE"),
             environment=dict(environment),
         )
@@ -471,7 +485,42 @@ def _pki(read: _Reader) -> PkiSettings:
         or ("client_auth", "email_protection"),
         revoke_renamed=read.flag("PKI_REVOKE_RENAMED", default=True),
         revocation_exempt_users=read.many("PKI_REVOCATION_EXEMPT_USERS", _guid, "object ids of users (GUIDs)"),
+        renewal_overlap=timedelta(days=read.integer("PKI_RENEWAL_OVERLAP_DAYS", 7, 0, 90)),
     )
+
+
+def _notice_days(value: str) -> tuple[int, ...]:
+    """`30,14,7`, or `none`."""
+    if value.lower() == "none":
+        return ()
+    days = {int(_pattern(r"[0-9]{1,3}")(part.strip())) for part in value.split(",")}
+    if not 1 <= min(days) <= max(days) <= MAX_NOTICE_DAYS:
+        raise ValueError
+    return tuple(sorted(days, reverse=True))
+
+
+def _webhook_url(value: str) -> str:
+    """https, with a query or without: some receivers, such as Azure Logic Apps, have their key in it."""
+    return _https_url(value.partition("?")[0]) and value
+
+
+def _webhook_secret(value: str) -> bytes:
+    """`whsec_` and 24 to 64 bytes in base64 (https://www.standardwebhooks.com)."""
+    secret = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    if not value.startswith("whsec_") or not 24 <= len(secret) <= 64:
+        raise ValueError
+    return secret
+
+
+def _notices(read: _Reader) -> NoticeSettings:
+    url = read.parsed("PKI_NOTICE_WEBHOOK_URL", _webhook_url, None, "an https URL")
+    secret = read.parsed(
+        "PKI_NOTICE_WEBHOOK_SECRET", _webhook_secret, None, "whsec_ followed by 24 to 64 random bytes in base64"
+    )
+    if url is not None and secret is None:
+        read.problem("PKI_NOTICE_WEBHOOK_SECRET", "is required with PKI_NOTICE_WEBHOOK_URL: it signs the notices.")
+    expected = f"days from 1 to {MAX_NOTICE_DAYS} as in 30,14,7, or none"
+    return NoticeSettings(read.parsed("PKI_EXPIRY_NOTICE_DAYS", _notice_days, (30, 14, 7), expected), url, secret)
 
 
 def _refuse_contradictions(read: _Reader, pki: PkiSettings) -> None:
