@@ -1,4 +1,4 @@
-"""Processes that issue certificates until they kill themselves (SIGKILL) between two steps of the cycle.
+"""Processes that issue or renew certificates until they kill themselves (SIGKILL) between two steps of the cycle.
 
 Works with any signing backend: each process builds it by name from settings, as the app does.
 """
@@ -20,6 +20,7 @@ from typing import Any, Self
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateType
 from shared.directory.tables import TableStore
+from shared.pki.errors import AlreadyRenewed, RenewalInFlight
 from shared.pki.issuance import Issuance
 from shared.pki.order import Order
 from shared.pki.signing.loader import load_backend
@@ -41,7 +42,10 @@ WARM = ("azure.data.tables", "azure.identity", "msal", "shared.pki.signing.key_v
 
 @dataclass(frozen=True)
 class Assignment:
-    """One life. `delivered`: a file to which it writes the id of each certificate that it handed out."""
+    """One life. `delivered`: a file to which it writes the id of each certificate that it handed out.
+
+    `renews`: the certificates that it renews, in any order; none: it issues new ones.
+    """
 
     connection_string: str
     tenant_id: str
@@ -52,6 +56,7 @@ class Assignment:
     seed: int
     users: tuple[int, ...]
     delivered: Path
+    renews: tuple[int, ...] = ()
 
 
 class Suicidal(Issuance):
@@ -97,18 +102,23 @@ def _issue_forever(issuance: Suicidal, assignment: Assignment, seed: int) -> Non
     chance = random.Random(seed)
     for number in itertools.count():
         key = f"{seed}-{number}" if chance.random() < 0.5 else None
-        issued = issuance.issue(_some_order(chance, assignment.users), context(), idempotency_key=key)
+        try:
+            issued = issuance.issue(_some_order(chance, assignment), context(), idempotency_key=key)
+        except (AlreadyRenewed, RenewalInFlight):
+            continue
         if assignment.gap == "committed | replied":
             issuance.arrive()
         with assignment.delivered.open("a") as file:
             file.write(f"{issued.certificate.id}\n")
 
 
-def _some_order(chance: random.Random, users: tuple[int, ...]) -> Order:
+def _some_order(chance: random.Random, assignment: Assignment) -> Order:
     wanted: dict[str, Any] = {"certificate_type": chance.choice(list(CertificateType))}
+    if assignment.renews:
+        wanted["renews"] = chance.choice(assignment.renews)
     if chance.random() < 0.05:
         wanted["key_size"] = 2048
-    return order(a_user(chance.choice(users)), **wanted)
+    return order(a_user(chance.choice(assignment.users)), **wanted)
 
 
 class Nursery:
