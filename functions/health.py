@@ -2,7 +2,9 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, Reply, endpoint, is_authenticated
+from shared.api.endpoint import Call, endpoint, is_authenticated
+from shared.api.permissions import Permission
+from shared.api.replies import Reply
 from shared.api.resources.health import HealthResource
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
@@ -13,7 +15,15 @@ from shared.settings import InvalidSettings
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", f"{ENTRA_ID}/health", permission=None, reply=HealthResource)
+@endpoint(
+    bp,
+    "GET",
+    f"{ENTRA_ID}/health",
+    permission=None,
+    detailed_for=Permission.READ,
+    reply=HealthResource,
+    also={503: "A part that the app cannot work without does not work."},
+)
 def health(call: Call[None, None]) -> Reply:
     """Whether storage, Graph, token keys, signing, sync and CRL work; 503 when one of them does not."""
     try:

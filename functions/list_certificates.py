@@ -2,10 +2,10 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
 from shared.api.requests import ListCertificates
-from shared.api.resources.certificates import CertificatePage, listed_certificates
+from shared.api.resources.certificates import CertificatePage
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
 from shared.services import services
@@ -21,7 +21,7 @@ bp = func.Blueprint()
     query=ListCertificates,
     reply=CertificatePage,
 )
-def list_certificates(call: Call[None, ListCertificates]) -> Reply:
+def list_certificates(call: Call[None, ListCertificates]) -> CertificatePage:
     """Certificates by user, status, type or days to their end, in the shape of Laravel's paginator."""
     found = services().reader.certificates(call.query.as_query(), call.context.deadline)
-    return Reply(listed_certificates(found, call.url, system_clock()))
+    return CertificatePage.of(found, call.url, system_clock())

@@ -2,10 +2,10 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
 from shared.api.requests import ListUsers
-from shared.api.resources.users import UserPage, listed_users
+from shared.api.resources.users import UserPage
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
 from shared.services import services
@@ -14,7 +14,7 @@ bp = func.Blueprint()
 
 
 @endpoint(bp, "GET", f"{ENTRA_ID}/users", permission=Permission.READ, query=ListUsers, reply=UserPage)
-def list_users(call: Call[None, ListUsers]) -> Reply:
+def list_users(call: Call[None, ListUsers]) -> UserPage:
     """The synchronized users with their active certificates, in the shape of Laravel's paginator."""
     found = services().reader.users(call.query.as_query(system_clock()), call.context.deadline)
-    return Reply(listed_users(found, call.url, system_clock()))
+    return UserPage.of(found, call.url, system_clock())

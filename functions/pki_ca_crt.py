@@ -2,15 +2,16 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, File, endpoint
+from shared.api.endpoint import Call, endpoint
+from shared.api.replies import File
 from shared.api.routes import PKI
 from shared.services import services
 
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", f"{PKI}/{{issuer}}/ca.crt", permission=None)
+@endpoint(bp, "GET", f"{PKI}/{{issuer}}/ca.crt", permission=None, reply_type="application/pkix-cert")
 def pki_ca_crt(call: Call[None, None]) -> File:
     """The issuer's certificate, DER."""
     issuer = services().authority.issuer(call.path("issuer"))
-    return File(issuer.der, "application/pkix-cert", "public, max-age=86400")
+    return File(issuer.der, "public, max-age=86400")

@@ -2,16 +2,19 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, File, endpoint
+from shared.api.endpoint import Call, endpoint
+from shared.api.replies import File
 from shared.api.routes import PKI
 from shared.services import services
 
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", f"{PKI}/{{issuer}}/crl.pem", permission=None)
+@endpoint(
+    bp, "GET", f"{PKI}/{{issuer}}/crl.pem", permission=None, reply_type="application/x-pem-file", conditional=True
+)
 def pki_crl_pem(call: Call[None, None]) -> File:
     """The issuer's CRL, PEM."""
     issuer = services().authority.issuer(call.path("issuer"))
     crl = services().crl_store.current(issuer.id)
-    return File(crl.pem, "application/x-pem-file", crl.cache_control, crl.etag, crl.this_update)
+    return File(crl.pem, crl.cache_control, crl.etag, crl.this_update)

@@ -2,17 +2,25 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, File, endpoint
+from shared.api.endpoint import Call, endpoint
 from shared.api.ocsp_path import request_in
+from shared.api.replies import File
 from shared.api.routes import PKI
 from shared.services import services
 
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", f"{PKI}/{{issuer}}/ocsp/{{*request}}", permission=None)
+@endpoint(
+    bp,
+    "GET",
+    f"{PKI}/{{issuer}}/ocsp/{{*request}}",
+    permission=None,
+    reply_type="application/ocsp-response",
+    conditional=True,
+)
 def pki_ocsp_get(call: Call[None, None]) -> File:
     """The status of up to 16 certificates: an OCSP request in the path, base64 and URL-encoded."""
-    reply = services().ocsp_responder.answer(call.path("issuer"), request_in(call.url))
+    reply = services().ocsp_responder.answer(call.path("issuer"), request_in(str(call.request.url)))
     etag = reply.etag if reply.cacheable else None
-    return File(reply.content, "application/ocsp-response", reply.cache_control, etag, reply.this_update)
+    return File(reply.content, reply.cache_control, etag, reply.this_update)

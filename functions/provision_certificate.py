@@ -2,8 +2,9 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
+from shared.api.replies import Reply
 from shared.api.requests import ProvisionCertificate, idempotency_key
 from shared.api.resources.issuance import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID
@@ -21,6 +22,8 @@ bp = func.Blueprint()
     body=ProvisionCertificate,
     reply=ProvisionedCertificate,
     status=201,
+    also={200: "The reply to an earlier request with this Idempotency-Key; the private key is not in it again."},
+    idempotent=True,
 )
 def provision_certificate(call: Call[ProvisionCertificate, None]) -> Reply:
     """A certificate; the private key, where it was made here, leaves in this reply and never again."""

@@ -2,8 +2,9 @@
 
 import azure.functions as func
 
-from shared.api.endpoint import Call, Reply, endpoint
+from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
+from shared.api.replies import Reply
 from shared.api.requests import StartSync
 from shared.api.resources.tenant_sync import StartedSync
 from shared.api.routes import ENTRA_ID

@@ -39,7 +39,7 @@ BLOB_API_VERSION = "2024-11-04"  # the SDK's default is ahead of what Azurite ta
 
 # What a developer's shell may set for another app or another cloud; it must not reach this one.
 OWN_PREFIXES = (
-    *("ENTRA_", "GRAPH_", "CA_", "PKI_", "DIRECTORY_", "AZURE_", "AzureWebJobs", "FUNCTIONS_", "PYTHON_"),
+    *("API_", "ENTRA_", "GRAPH_", "CA_", "PKI_", "DIRECTORY_", "AZURE_", "AzureWebJobs", "FUNCTIONS_", "PYTHON_"),
     *("WEBSITE_", "IDENTITY_", "MSI_", "APPLICATIONINSIGHTS_"),
 )
 TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -4,24 +4,24 @@ It authenticates, authorises, parses, calls, shapes the reply and maps every err
 permission, body size and type, JSON, fields, records. Route and method were settled by the Functions host before.
 """
 
+import inspect
 import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import azure.functions as func
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from shared.api.body import read_object
-from shared.api.conditional import http_date, is_unchanged
 from shared.api.errors import HttpsRequired, MalformedUrl, NoSuchId, error_reply
 from shared.api.permissions import Permission
+from shared.api.public_url import public_url
+from shared.api.replies import Result, response_of
 from shared.api.routes import Route, register_route
 from shared.api.validation import validated
 from shared.context import Actor, ActorKind, Context
@@ -35,7 +35,6 @@ Q = TypeVar("Q")
 ID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 PUBLIC = Actor(ActorKind.APP, "public")
-_MAPPING: TypeAdapter[Mapping[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,8 @@ class Call(Generic[B, Q]):
 
     @property
     def url(self) -> str:
-        return str(self.request.url)
+        """The request's URL as its sender knows it: what links in a reply start from."""
+        return public_url(str(self.request.url), services().settings.api_public_url)
 
     def path(self, name: str) -> str:
         return str(self.request.route_params[name])
@@ -65,57 +65,49 @@ class Call(Generic[B, Q]):
         return cast("str | None", self.request.headers.get(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply that is more than a 200 with a model."""
+class RouteFacts(TypedDict, total=False):
+    """What may be said of a route beyond what it is called; `Route` says what each means."""
 
-    content: BaseModel | Mapping[str, Any]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A reply that is no JSON: a certificate, a CRL.
-
-    With `etag` (quotes included) and `last_modified`, conditional requests get a 304 where nothing has changed.
-    """
-
-    content: bytes
-    media_type: str
-    cache_control: str
-    etag: str | None = None
-    last_modified: datetime | None = None
+    detailed_for: Permission
+    https_only: bool
+    body: type[BaseModel]
+    query: type[BaseModel]
+    reply: type[BaseModel]
+    body_type: str
+    reply_type: str
+    status: int
+    also: Mapping[int, str]
+    conditional: bool
+    idempotent: bool
 
 
-Result = BaseModel | Reply | File
 Handler = Callable[[Call[Any, Any]], Result]
 Trigger = Callable[[func.HttpRequest], func.HttpResponse]
 
 
 def endpoint(
-    blueprint: func.Blueprint,
-    method: str,
-    template: str,
-    *,
-    permission: Permission | None,
-    body: type[BaseModel] | None = None,
-    query: type[BaseModel] | None = None,
-    reply: type[BaseModel] | None = None,
-    status: int = 200,
+    blueprint: func.Blueprint, method: str, template: str, *, permission: Permission | None, **facts: Unpack[RouteFacts]
 ) -> Callable[[Handler], Trigger]:
     """Registers a handler as an HTTP function named like it.
 
     Args:
-        permission: what the caller must hold; None for a public route, which is also served over http.
-        body, query: the models to validate against.
-        reply, status: what is answered when all goes well.
+        permission: what the caller must hold; None for a public route, which is also served over http unless
+            `https_only` is among the facts.
+        facts: what else there is to say of the route: its models, its status and so on (`Route`).
     """
 
     def register(handler: Handler) -> Trigger:
         name = handler.__name__
-        summary = (handler.__doc__ or "").partition("\n")[0]
-        route = Route(name, method, template, permission, summary, body, query, reply, status)
+        summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
+        route = Route(
+            function=name,
+            method=method,
+            template=template,
+            permission=permission,
+            summary=summary,
+            description=description.strip(),
+            **facts,
+        )
         register_route(route)
 
         def trigger(req: func.HttpRequest) -> func.HttpResponse:
@@ -142,11 +134,12 @@ def _serve(req: func.HttpRequest, route: Route, handler: Handler) -> func.HttpRe
     request_id = request_id_of(req)
     actor = PUBLIC
     try:
-        if route.permission is not None:
+        if route.permission is not None or route.https_only:
             _require_https(req)
+        if route.permission is not None:
             actor = _authorised(req, route.permission)
         call: Call[Any, Any] = Call(req, Context(actor, request_id), _body(req, route), _query(req, route))
-        response = _response(handler(call), call, route.status)
+        response = response_of(handler(call), route, request_id, req.headers)
     except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
         response = error_reply(error, request_id, req.headers.get("accept", ""))
     log.info(
@@ -211,30 +204,3 @@ def is_authenticated(req: func.HttpRequest) -> bool:
     except AppError:
         return False
     return True
-
-
-def _response(result: Result, call: Call[Any, Any], status: int) -> func.HttpResponse:
-    request_id = call.context.request_id
-    if isinstance(result, File):
-        return _file_response(result, call, status)
-    reply = result if isinstance(result, Reply) else Reply(result, status)
-    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **reply.headers}
-    return func.HttpResponse(
-        to_json(reply.content), status_code=reply.status, mimetype="application/json", charset="utf-8", headers=headers
-    )
-
-
-def _file_response(file: File, call: Call[Any, Any], status: int) -> func.HttpResponse:
-    headers = {"X-Request-Id": call.context.request_id, "Cache-Control": file.cache_control}
-    if file.etag is not None and file.last_modified is not None:
-        headers |= {"ETag": file.etag, "Last-Modified": http_date(file.last_modified)}
-        known = call.header("if-none-match"), call.header("if-modified-since")
-        if is_unchanged(*known, file.etag, file.last_modified):
-            return func.HttpResponse(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return func.HttpResponse(file.content, status_code=status, mimetype=file.media_type, headers=headers)
-
-
-def to_json(content: BaseModel | Mapping[str, Any]) -> str:
-    if isinstance(content, BaseModel):
-        return content.model_dump_json()
-    return _MAPPING.dump_json(content).decode()

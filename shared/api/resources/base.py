@@ -4,4 +4,4 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Resource(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from shared.api.pagination import paginated
 from shared.api.resources.base import Resource
 from shared.api.resources.pages import Paginator
 from shared.directory.records.certificate import Certificate
@@ -96,8 +95,7 @@ class RevokedCertificate(Resource):
 class CertificatePage(Paginator):
     data: list[CertificateSummaryResource]
 
-
-def listed_certificates(page: Page[CertificateSummary], url: str, now: datetime) -> dict[str, Any]:
-    """A CertificatePage as JSON members."""
-    items = [CertificateSummaryResource.of(certificate, now) for certificate in page.items]
-    return paginated(items, total=page.total, page=page.page, per_page=page.per_page, url=url)
+    @classmethod
+    def of(cls, page: Page[CertificateSummary], url: str, now: datetime) -> Self:
+        """`url` is the request's."""
+        return cls.with_items([CertificateSummaryResource.of(each, now) for each in page.items], page, url)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from shared.api.pagination import paginated
 from shared.api.resources.base import Resource
 from shared.api.resources.certificates import CertificateSummaryResource
 from shared.api.resources.pages import Paginator
@@ -131,8 +130,8 @@ class UserDetail(Resource):
 class UserPage(Paginator):
     data: list[ListedUser]
 
-
-def listed_users(found: "UserList", url: str, now: datetime) -> dict[str, Any]:
-    """A UserPage as JSON members; `url` is the request's."""
-    items = [ListedUser.of(user, found.certificates.get(user.id, ()), now) for user in found.page.items]
-    return paginated(items, total=found.page.total, page=found.page.page, per_page=found.page.per_page, url=url)
+    @classmethod
+    def of(cls, found: "UserList", url: str, now: datetime) -> Self:
+        """`url` is the request's."""
+        items = [ListedUser.of(user, found.certificates.get(user.id, ()), now) for user in found.page.items]
+        return cls.with_items(items, found.page, url)
