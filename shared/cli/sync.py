@@ -76,10 +76,50 @@ def _preview(tenant_sync: "TenantSync", as_json: bool) -> None:
         def show(preview: "Preview") -> None:
             bar.update(task, completed=preview.created + preview.updated + preview.unchanged + preview.failed)
 
-        found = tenant_sync.preview(show)
+        found = tenant_sync.preview(operator_context(), show)
+    emit(_preview_as_json(found), as_json, lambda: _preview_as_tables(found))
+
+
+def _preview_as_json(found: "Preview") -> dict[str, Any]:
+    lost = [
+        {
+            "certificate_id": each.certificate.certificate_id,
+            "serial_number": each.certificate.serial_number,
+            "subject": each.certificate.subject,
+            "user_id": each.user_id,
+            "user_principal_name": each.user_principal_name,
+            "because": each.because,
+            "reason": each.certificate.reason,
+        }
+        for each in found.certificates
+    ]
+    return {**_preview_counts(found), "certificates": lost, "held": found.held}
+
+
+def _preview_counts(found: "Preview") -> dict[str, int]:
     names = ("created", "updated", "leaving", "unchanged", "failed", "groups")
-    data = {name: getattr(found, name) for name in names}
-    emit(data, as_json, lambda: _table("A full sync would find", data))
+    return {name: getattr(found, name) for name in names}
+
+
+def _preview_as_tables(found: "Preview") -> Lines:
+    counts = _preview_counts(found) | {"certificates lost": len(found.certificates)}
+    lines: list[Table | Text] = [_table("A full sync would find", counts)]
+    if found.certificates:
+        lines.append(_losses(found))
+    if found.held:
+        lines.append(Text(found.held))
+    return Lines(*lines)
+
+
+def _losses(found: "Preview") -> Table:
+    table = Table("user", "because", "certificate", "serial number", "subject", "reason", title_justify="left")
+    table.title = "Certificates that would be lost"
+    for each in found.certificates:
+        lost = each.certificate
+        user = each.user_principal_name or str(each.user_id)
+        cells = (user, each.because, str(lost.certificate_id), lost.serial_number, lost.subject, lost.reason)
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    return table
 
 
 def _plain(report: "SyncReport") -> dict[str, Any]:
@@ -96,6 +136,7 @@ def _summary(report: "SyncReport", tenant_sync: "TenantSync") -> Lines:
         "deactivated": report.deactivated,
         "unchanged": report.unchanged,
         "failed": report.failed,
+        "certificates lost": report.counts.certificates,
         "Graph requests": report.requests,
         "resource units": report.resource_units,
         "seconds": f"{report.duration.total_seconds():.1f}",

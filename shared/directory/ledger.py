@@ -11,6 +11,7 @@ from shared.directory.head import Head
 from shared.directory.log import LogChange, LogOperation, LogRow, decode_log_row, log_key
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import Record, Row
+from shared.directory.rehearsal import rehearse
 from shared.directory.tables import TableStore
 from shared.directory.transaction import Transaction
 from shared.directory.turns import Turns
@@ -41,6 +42,7 @@ class Ledger:
 
     def __init__(self, tables: TableStore, tenant_id: str, *, clock: Clock = system_clock) -> None:
         self._partition = Partition(tables, tenant_id)
+        self._clock = clock
         self._heads = Turns(self._partition, clock)
         self._queue = CommitQueue(Committer(self._partition, clock).commit_some)
 
@@ -70,6 +72,11 @@ class Ledger:
         pendings = [_pending(request, deadline) for request in requests]
         self._queue.submit(pendings)
         return [pending.error if isinstance(pending.error, AppError) else _result(pending) for pending in pendings]
+
+    def rehearse(self, requests: Sequence[Request[T]], deadline: Deadline) -> list[T | AppError]:
+        """What each request, alone, would decide now: its value, or its refusal. Nothing is written."""
+        decided = rehearse(self._partition, self.head(), self._clock(), requests, deadline)
+        return list(decided)
 
     def head(self) -> Head:
         """One point read."""

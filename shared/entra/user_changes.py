@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from shared.directory.events import UserObserver
+from shared.directory.events import CertificateLoss, UserObserver
 from shared.directory.records.base import Record
 from shared.directory.records.user import EntraDeletion, ObjectIdLink, User, object_id_key, user_key
 from shared.directory.transaction import Transaction
@@ -24,6 +24,7 @@ class Sighting:
         touch: note the comparison in `synced_at` even if nothing changed.
         cautious: it comes from a list, which may be old or incomplete. Raises LookAgain where the user should be asked
             for by itself before anything is taken from the record.
+        sparing: raises CertificatesAtStake where the user would lose a usable certificate.
     """
 
     user: EntraUser
@@ -32,6 +33,7 @@ class Sighting:
     known_id: int | None
     touch: bool = True
     cautious: bool = False
+    sparing: bool = False
 
     @property
     def reads(self) -> list[tuple[type[Record], str]]:
@@ -45,16 +47,27 @@ class LookAgain(AppError):
     status, code = 409, "user_look_again"
 
 
+class CertificatesAtStake(AppError):
+    """What Entra says of a user would take certificates away, which is not for this decision alone to do."""
+
+    status, code = 409, "certificates_at_stake"
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__("The user would lose certificates.")
+        self.user_id = user_id
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A user's record before and after; `before` is None for a new one.
 
-    `changed`: whether anything but the time of the comparison changed.
+    `changed`: whether anything but the time of the comparison changed. `losses`: certificates that went with it.
     """
 
     before: User | None
     after: User
     changed: bool
+    losses: tuple[CertificateLoss, ...] = ()
 
     @property
     def created(self) -> bool:
@@ -83,7 +96,10 @@ class UserChanges:
         known_groups = before.group_ids if before else ()
         group_ids = known_groups if sighting.group_ids is None else sighting.group_ids
         values = alive_fields(sighting.user, group_ids, self.in_scope(group_ids))
-        return self._put(tx, before, values, sighting.asked_at, touch=sighting.touch)
+        recorded = self._put(tx, before, values, sighting.asked_at, touch=sighting.touch)
+        if sighting.sparing and any(loss.usable for loss in recorded.losses):
+            raise CertificatesAtStake(recorded.after.id)
+        return recorded
 
     def record_deletion(
         self, tx: Transaction, object_id: str, deletion: EntraDeletion, asked_at: datetime
@@ -126,11 +142,10 @@ class UserChanges:
             tx.put(after)
             return Recorded(before, after, changed=False)
         tx.put(after)
-        for observer in self._observers:
-            observer(tx, before, after)
+        losses = tuple(loss for observer in self._observers for loss in observer(tx, before, after))
         if self._observers:
             after = tx.get(User, after.key) or after
-        return Recorded(before, after, changed=True)
+        return Recorded(before, after, True, losses)
 
 
 def alive_fields(user: EntraUser, group_ids: tuple[str, ...], in_scope: bool) -> dict[str, Any]:

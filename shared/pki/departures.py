@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.context import Context
+from shared.directory.events import CertificateLoss
 from shared.directory.ledger import Request
 from shared.directory.records.certificate import (
     Certificate,
@@ -70,15 +71,15 @@ class Departures:
     def __init__(self, policy: DeparturePolicy) -> None:
         self._policy = policy
 
-    def observe(self, tx: Transaction, before: User | None, after: User) -> None:
+    def observe(self, tx: Transaction, before: User | None, after: User) -> tuple[CertificateLoss, ...]:
         """A `UserObserver`."""
-        if before is not None and _may_matter(before, after):
-            self.settle(tx, after)
+        return self.settle(tx, after) if before is not None and _may_matter(before, after) else ()
 
-    def settle(self, tx: Transaction, user: User) -> None:
+    def settle(self, tx: Transaction, user: User) -> tuple[CertificateLoss, ...]:
         """Brings the user's certificates to where they belong: at once if they are few, else the first of them.
 
         The others are left to `continue_backlog`; until then the user row says that all of them count as revoked.
+        Returns all that the user loses, at once or later.
         """
         changes = [(certificate, self._settled(tx, certificate, user)) for certificate in _live(tx, user)]
         due = [(before, after) for before, after in changes if after is not before]
@@ -93,6 +94,7 @@ class Departures:
             tx.delete(RevocationBacklog, revocation_backlog_key(user.id))
         if user.revocation_pending is not behind:
             tx.put(replace(user, revocation_pending=behind))
+        return tuple(_loss(before, after, user) for before, after in due if after.revocation_reason is not None)
 
     def _settled(self, tx: Transaction, certificate: Certificate, user: User) -> Certificate:
         key = tx.get(CertifiedKey, certified_key_key(certificate.public_key_sha256))
@@ -190,6 +192,13 @@ def _lifted(certificate: Certificate) -> Certificate:
         revocation_reason=None,
         revocation_source=None,
     )
+
+
+def _loss(before: Certificate, after: Certificate, user: User) -> CertificateLoss:
+    """`after` is held or revoked. All certificates of a user with a backlog counted as revoked before."""
+    assert after.revocation_reason is not None
+    usable = before.status is not CertificateStatus.HELD and not user.revocation_pending
+    return CertificateLoss(before.id, before.serial_number, before.subject, after.revocation_reason, usable)
 
 
 def _moment(before: Certificate, after: Certificate, tx: Transaction) -> datetime | None:

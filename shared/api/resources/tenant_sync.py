@@ -25,6 +25,7 @@ class SyncRun(Resource):
     deactivated: int
     unchanged: int
     failed: int
+    certificates: int = Field(description="how many the users lost by it, for good or on hold")
     error: str | None
 
     @classmethod
@@ -72,6 +73,7 @@ class HeldRemovals(Resource):
     removals: int
     limit: int
     reason: str
+    certificates: int
 
 
 class SyncErrorResource(Resource):

@@ -9,8 +9,8 @@ from shared.entra.graph.users import READ_GROUPS
 from shared.entra.group_names import GroupName
 from shared.entra.tenant_sync.group_changes import GroupChange, Operation
 from shared.entra.tenant_sync.report import Phase
+from shared.entra.tenant_sync.user_requests import Membership
 from shared.entra.tenant_sync.work import ListingNotCredible, SyncWork
-from shared.entra.tenant_sync.writer import Membership
 
 LISTINGS = 2
 """Times a listing is read when the count says that it lacks something."""
@@ -173,8 +173,10 @@ class GroupSteps:
         users = [graph.nodes.object_id(node) for node in nodes if not graph.is_group(node)]
         known = work.writer.local_ids(users)
         groups_of = {object_id: work.graph.groups_of(object_id) for object_id in users}
-        memberships = [Membership(object_id, user_id, groups_of[object_id]) for object_id, user_id in known.items()]
-        work.note_written(work.writer.memberships(memberships, asked_at))
+        memberships = [
+            Membership(object_id, user_id, groups_of[object_id], asked_at) for object_id, user_id in known.items()
+        ]
+        work.note_written(work.writer.record(memberships))
         if work.policy.group_ids:
             unknown = [object_id for object_id in users if object_id not in known]
             work.look_again([each for each in unknown if work.changes.in_scope(groups_of[each])])

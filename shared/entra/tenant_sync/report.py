@@ -41,13 +41,17 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Counts:
-    """How many users were created, changed, deactivated, found as they were, or could not be copied."""
+    """How many users were created, changed, deactivated, found as they were, or could not be copied.
+
+    `certificates`: how many they lost by that, for good or on hold.
+    """
 
     created: int = 0
     updated: int = 0
     deactivated: int = 0
     unchanged: int = 0
     failed: int = 0
+    certificates: int = 0
 
     def add(self, other: "Counts") -> None:
         self.created += other.created
@@ -55,6 +59,7 @@ class Counts:
         self.deactivated += other.deactivated
         self.unchanged += other.unchanged
         self.failed += other.failed
+        self.certificates += other.certificates
 
     @property
     def seen(self) -> int:
@@ -113,6 +118,7 @@ class SyncReport:
             "deactivated": self.deactivated,
             "unchanged": self.unchanged,
             "failed": self.failed,
+            "certificates": self.counts.certificates,
             "requests": self.requests,
             "resource_units": self.resource_units,
             "throttled": self.throttled,
@@ -133,13 +139,19 @@ class SyncError:
 
 @dataclass(frozen=True)
 class Held:
-    """Removals that wait for an operator."""
+    """Removals that wait for an operator.
+
+    Attributes:
+        removals, certificates: users confirmed to have left, and certificates that somebody would lose, so far; there
+            may be more.
+        limit: the one that was exceeded; `reason` tells which.
+    """
 
     since: datetime
     removals: int
-    """Users confirmed to have left, so far; there may be more."""
     limit: int
     reason: str
+    certificates: int = 0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from shared.entra.group_names import GroupNames
 from shared.entra.tenant_sync.checkpoint import Checkpoint, CheckpointStore, Round
 from shared.entra.tenant_sync.group_graph_store import GroupGraphStore
 from shared.entra.tenant_sync.lease import LEASE_TIME, Fencing, LeaseKeeper, LeaseLost, LeaseTaken
-from shared.entra.tenant_sync.preview import Preview, preview
+from shared.entra.tenant_sync.preview import Preview, Previewer
 from shared.entra.tenant_sync.report import (
     Counts,
     Mode,
@@ -121,9 +121,10 @@ class TenantSync:
         arguments = (started, keeper, fencing, context, order, None)
         threading.Thread(target=self._run_leased, args=arguments, name="tenant-sync", daemon=True).start()
 
-    def preview(self, watch: Callable[[Preview], None] | None = None) -> Preview:
+    def preview(self, context: Context, watch: Callable[[Preview], None] | None = None) -> Preview:
         """What a full round would do. Writes nothing. Raises GraphError; the ledger's errors."""
-        return preview(self._ledger, self._graph, self._changes, self._policy, self._clock, watch)
+        clock = self._clock
+        return Previewer(self._ledger, self._graph, self._changes, self._policy, clock, context, watch).run()
 
     def status(self) -> SyncStatus:
         """Where the sync stands, at most two seconds old. Raises StorageUnavailable, StorageRefused."""

@@ -1,6 +1,6 @@
 """The tenant sync's steps with users: listing, changes, and those who have to be asked for one by one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -83,7 +83,7 @@ class UserSteps:
                 unchanged += 1
             else:
                 known_id = record.id if record else None
-                sightings.append(Sighting(user, group_ids, page.asked_at, known_id, touch=False, cautious=True))
+                sightings.append(_listed(user, group_ids, page.asked_at, known_id))
         work.add_counts(Counts(unchanged=unchanged))
         self.record(sightings)
 
@@ -94,6 +94,7 @@ class UserSteps:
     def _note(self, written: Written) -> None:
         records = [each.after for each in written.recorded.values()]
         self._seen.update(user.id for user in records)
+        self._seen.update(written.at_stake)
         if self._known is not None:
             self._known.note(records)
 
@@ -121,7 +122,7 @@ class UserSteps:
             raise ListingNotCredible(
                 f"Entra lists {seen} users, counts {max(0, missing)} more, and leaves out {len(absent)} known ones."
             )
-        self._doubt(absent)
+        work.doubt(absent)
         work.checkpoint.population = sum(1 for user in self._index() if user.deletion is None)
         work.look_again(unlisted)
         current.enter(Phase.GROUP_CHANGES)
@@ -179,14 +180,14 @@ class UserSteps:
         alive = replace(page, objects=[data for data in last.values() if not removal_in(data)])
         users = self._parsed(alive)
         known = self._local_ids(list(last))
-        self._doubt(known[object_id] for object_id in last if object_id in known and removal_in(last[object_id]))
+        self._work.doubt(known[object_id] for object_id in last if object_id in known and removal_in(last[object_id]))
         work.look_again([object_id for object_id in users if object_id not in known and self._may_be_ours(object_id)])
         sightings = [
-            Sighting(user, None, page.asked_at, known[object_id], touch=False, cautious=True)
+            _listed(user, None, page.asked_at, known[object_id])
             for object_id, user in users.items()
             if object_id in known
         ]
-        work.note_written(work.writer.sightings(sightings))
+        work.note_written(work.writer.record(sightings))
 
     def _local_ids(self, object_ids: Sequence[str]) -> dict[str, int]:
         """Point reads for a few; where very many users have changed, one scan of all costs less."""
@@ -252,15 +253,15 @@ class UserSteps:
         )
         known = work.writer.local_ids(list(users))
         return [
-            Sighting(user, work.graph.groups_of(object_id), asked_at, known.get(object_id), touch=False)
+            Sighting(user, work.graph.groups_of(object_id), asked_at, known.get(object_id), touch=False, sparing=True)
             for object_id, user in users.items()
         ]
 
-    def record(self, sightings: Sequence[Sighting]) -> None:
-        work = self._work
-        written = work.writer.sightings(sightings)
-        work.note_written(written)
+    def record(self, sightings: Sequence[Sighting]) -> Written:
+        written = self._work.writer.record(sightings)
+        self._work.note_written(written)
         self._note(written)
+        return written
 
     def _record_or_doubt(self, sightings: Sequence[Sighting]) -> None:
         """Records those in the scope; who is known and no longer in it seems to be leaving."""
@@ -268,14 +269,14 @@ class UserSteps:
         ours = [sighting for sighting in sightings if changes.in_scope(sighting.group_ids or ())]
         self.record(ours)
         doubtful = {s.known_id for s in sightings if s.known_id is not None}.difference(s.known_id for s in ours)
-        self._doubt(each for each in doubtful if each is not None)
-
-    def _doubt(self, local_ids: Iterable[int]) -> None:
-        leaving = self._work.checkpoint.leavers
-        leaving.update(local_ids)
-        self._work.checkpoint.leaving = leaving.to_bytes()
+        self._work.doubt(each for each in doubtful if each is not None)
 
     def _note_gone(self, object_ids: Sequence[str]) -> None:
-        self._doubt(self._work.writer.local_ids(object_ids).values())
+        self._work.doubt(self._work.writer.local_ids(object_ids).values())
         for object_id in object_ids:
             self._work.checkpoint.broken.pop(object_id, None)
+
+
+def _listed(user: EntraUser, group_ids: tuple[str, ...] | None, asked_at: datetime, known_id: int | None) -> Sighting:
+    """A user in a list, or among changes: what it would take away, a closer look has to confirm."""
+    return Sighting(user, group_ids, asked_at, known_id, touch=False, cautious=True, sparing=True)

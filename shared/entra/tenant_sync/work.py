@@ -1,6 +1,6 @@
 """What the steps of a tenant sync share: the directory on both sides, and where the round stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,12 +13,13 @@ from shared.entra.graph.users import GraphUsers
 from shared.entra.group_names import GroupNames
 from shared.entra.tenant_sync.checkpoint import Checkpoint, Round
 from shared.entra.tenant_sync.group_graph_store import GroupGraphStore
+from shared.entra.tenant_sync.removal_guard import RemovalPolicy
 from shared.entra.tenant_sync.report import Counts, SyncError
 from shared.entra.tenant_sync.writer import SyncWriter, Written
-from shared.entra.user_changes import LookAgain, UserChanges
+from shared.entra.user_changes import CertificatesAtStake, LookAgain, UserChanges
 
 
-class SyncPolicy(Protocol):
+class SyncPolicy(RemovalPolicy, Protocol):
     """What an operator decides about the tenant sync (shared.settings.SyncSettings)."""
 
     @property
@@ -28,13 +29,6 @@ class SyncPolicy(Protocol):
     @property
     def time_budget(self) -> timedelta:
         """After which a run stops, to be continued."""
-
-    @property
-    def max_removals(self) -> int:
-        """More users leaving at once wait for an operator; so many, or the share, whichever is more."""
-
-    @property
-    def max_removals_share(self) -> float: ...
 
     @property
     def rows_per_second(self) -> int:
@@ -83,13 +77,14 @@ class SyncWork:
         return self.checkpoint.round
 
     def note_written(self, written: Written) -> None:
-        """Counts what was recorded; who could not be is asked for alone, or reported."""
+        """Counts what was recorded; who could not be is asked for alone, or left to the guard, or reported."""
         self.add_counts(written.counts)
         self.checkpoint.population += written.population_change
+        self.doubt(written.at_stake)
         for object_id, error in written.refused.items():
             if isinstance(error, LookAgain):
                 self.look_again([object_id])
-            else:
+            elif not isinstance(error, CertificatesAtStake):
                 self.note_broken(object_id, error.code, error.message)
         for object_id in written.recorded:
             self.checkpoint.broken.pop(object_id, None)
@@ -101,6 +96,12 @@ class SyncWork:
     def look_again(self, object_ids: Sequence[str]) -> None:
         """These users are to be asked for one by one."""
         self.checkpoint.rechecks = list(dict.fromkeys([*self.checkpoint.rechecks, *object_ids]))
+
+    def doubt(self, local_ids: Iterable[int]) -> None:
+        """These users seem to be about to lose something: RemovalSteps will see."""
+        leavers = self.checkpoint.leavers
+        leavers.update(local_ids)
+        self.checkpoint.leaving = leavers.to_bytes()
 
     def note_broken(self, object_id: str, code: str, message: str) -> None:
         """A user who cannot be copied; asked for again in every run."""

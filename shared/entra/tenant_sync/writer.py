@@ -3,18 +3,19 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 from shared.context import Context, Deadline
 from shared.directory.errors import ChangeTooLarge, UnstorableValue
 from shared.directory.ledger import Committed, Ledger, Request
-from shared.directory.records.user import EntraDeletion, Group, ObjectIdLink, User, object_id_key, user_key
+from shared.directory.records.user import Group, ObjectIdLink, User, object_id_key
 from shared.directory.transaction import Transaction
 from shared.entra.group_names import NAMES_PER_REQUEST, GroupName, naming_requests
 from shared.entra.tenant_sync.lease import Fencing
 from shared.entra.tenant_sync.report import Counts
-from shared.entra.user_changes import LookAgain, Recorded, Sighting, UserChanges
+from shared.entra.tenant_sync.user_requests import News, object_id_of, rows_of, user_request
+from shared.entra.user_changes import CertificatesAtStake, LookAgain, Recorded, UserChanges
 from shared.errors import AppError
 
 T = TypeVar("T")
@@ -22,26 +23,8 @@ T = TypeVar("T")
 ROWS_PER_TRANSACTION = 97
 """A transaction holds 98 rows beside log and head; one may be the fence."""
 STEP_TIME = timedelta(seconds=60)
-_REFUSALS = (LookAgain, ChangeTooLarge, UnstorableValue)
+_REFUSALS = (LookAgain, CertificatesAtStake, ChangeTooLarge, UnstorableValue)
 """Errors that concern one user alone; any other ends the run, and the step is done again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """A user confirmed to have left; `known_id` is the local id."""
-
-    object_id: str
-    known_id: int
-    deletion: EntraDeletion
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A user's groups as the group graph has them."""
-
-    object_id: str
-    known_id: int
-    group_ids: tuple[str, ...]
 
 
 @dataclass
@@ -51,6 +34,11 @@ class Written:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     refused: dict[str, AppError] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def at_stake(self) -> list[int]:
+        """Local ids of users who were spared: they would lose certificates."""
+        return [error.user_id for error in self.refused.values() if isinstance(error, CertificatesAtStake)]
 
     @property
     def population_change(self) -> int:
@@ -86,21 +74,26 @@ class SyncWriter:
         self._monotonic = monotonic
         self._free_at = monotonic()
 
-    def sightings(self, sightings: Sequence[Sighting]) -> Written:
-        """Creates and updates users."""
-        requests = {
-            sighting.user.object_id: (self._sighting(sighting), 1 if sighting.known_id is not None else 2)
-            for sighting in sightings
-        }
-        return self._users(requests)
+    def record(self, news: Sequence[News]) -> Written:
+        """Commits what is known about some users."""
+        requests = [self._fenced(user_request(self._changes, each, self._context)) for each in news]
+        results = self._commit(requests, [rows_of(each) for each in news])
+        written = Written()
+        for each, result in zip(news, results, strict=True):
+            if isinstance(result, AppError):
+                if not isinstance(result, _REFUSALS):
+                    raise result
+                written.refused[object_id_of(each)] = result
+            elif result.value is not None:
+                written.recorded[object_id_of(each)] = result.value
+                _count(written.counts, result.value)
+        return written
 
-    def departures(self, departures: Sequence[Departure], asked_at: datetime) -> Written:
-        requests = {each.object_id: (self._departure(each, asked_at), 1) for each in departures}
-        return self._users(requests)
-
-    def memberships(self, memberships: Sequence[Membership], asked_at: datetime) -> Written:
-        requests = {each.object_id: (self._membership(each, asked_at), 1) for each in memberships}
-        return self._users(requests)
+    def rehearse(self, news: Sequence[News]) -> list[Recorded]:
+        """What `record` would do, without those whom it would refuse."""
+        requests = [user_request(self._changes, each, self._context) for each in news]
+        results = self._ledger.rehearse(requests, Deadline.after(STEP_TIME))
+        return [result for result in results if isinstance(result, Recorded)]
 
     def names(self, names: Sequence[GroupName]) -> None:
         """Stores display names of groups."""
@@ -117,26 +110,6 @@ class SyncWriter:
         links = self._ledger.get_many(ObjectIdLink, [object_id_key(object_id) for object_id in object_ids])
         return {link.object_id: link.user_id for link in links.values()}
 
-    def _sighting(self, sighting: Sighting) -> Request[Recorded | None]:
-        def decide(tx: Transaction) -> Recorded | None:
-            return self._changes.record_sighting(tx, sighting)
-
-        return self._fenced(Request("user.synced", self._context, decide, reads=sighting.reads))
-
-    def _departure(self, departure: Departure, asked_at: datetime) -> Request[Recorded | None]:
-        def decide(tx: Transaction) -> Recorded | None:
-            return self._changes.record_deletion(tx, departure.object_id, departure.deletion, asked_at)
-
-        reads = [(User, user_key(departure.known_id)), (ObjectIdLink, object_id_key(departure.object_id))]
-        return self._fenced(Request("user.left", self._context, decide, reads=reads))
-
-    def _membership(self, membership: Membership, asked_at: datetime) -> Request[Recorded | None]:
-        def decide(tx: Transaction) -> Recorded | None:
-            return self._changes.record_groups(tx, membership.object_id, membership.group_ids, asked_at)
-
-        reads = [(User, user_key(membership.known_id)), (ObjectIdLink, object_id_key(membership.object_id))]
-        return self._fenced(Request("user.regrouped", self._context, decide, reads=reads))
-
     def _forgetting(self, key: str) -> Request[None]:
         def decide(tx: Transaction) -> None:
             tx.delete(Group, key)
@@ -152,19 +125,6 @@ class SyncWriter:
             return value
 
         return Request(request.action, request.context, decide, reads=[*request.reads, self._fencing.read])
-
-    def _users(self, requests: dict[str, tuple[Request[Recorded | None], int]]) -> Written:
-        written = Written()
-        results = self._commit([request for request, _ in requests.values()], [rows for _, rows in requests.values()])
-        for object_id, result in zip(requests, results, strict=True):
-            if isinstance(result, AppError):
-                if not isinstance(result, _REFUSALS):
-                    raise result
-                written.refused[object_id] = result
-            elif result.value is not None:
-                written.recorded[object_id] = result.value
-                _count(written.counts, result.value)
-        return written
 
     def _require(self, requests: Sequence[Request[None]], rows: Sequence[int]) -> None:
         for result in self._commit(requests, rows):
@@ -205,3 +165,4 @@ def _count(counts: Counts, recorded: Recorded) -> None:
         counts.deactivated += 1
     else:
         counts.updated += 1
+    counts.certificates += sum(loss.usable for loss in recorded.losses)

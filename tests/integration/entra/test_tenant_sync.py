@@ -1,6 +1,7 @@
 """The tenant sync end to end: a directory in the emulator, a ledger on Azurite, and whether they are in step."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from local.entra.bulk import BulkLoad
 from local.entra.control import DirectoryObject, EntraEmulator, Tenant, new_user
 from shared.context import Context
+from shared.directory.events import CertificateLoss
 from shared.directory.ledger import Ledger, Transaction
 from shared.directory.local_users import LocalUser, LocalUsers
 from shared.directory.records.user import EntraDeletion, User
@@ -198,10 +200,11 @@ def test_observers_learn_of_every_departure_in_the_same_transaction(
 ) -> None:
     left: list[str] = []
 
-    def mark(tx: Transaction, before: User | None, after: User) -> None:
+    def mark(tx: Transaction, before: User | None, after: User) -> Sequence[CertificateLoss]:
         if before is not None and before.is_active and not after.is_active:
             left.append(str(after.object_id))
             tx.put(replace(after, revocation_pending=True))
+        return ()
 
     sync = sync_with(Policy(), observers=[mark])
     sync.run(context)
@@ -415,7 +418,7 @@ def test_a_preview_tells_and_does_nothing(
     tenant.add_user("new@contoso.example")
     before = ledger.head().seq
 
-    preview = tenant_sync.preview()
+    preview = tenant_sync.preview(context)
 
     assert (preview.created, preview.updated, preview.leaving, preview.unchanged) == (1, 1, 1, 28)
     assert ledger.head().seq == before

@@ -1,6 +1,7 @@
 """Copying single users from Entra, one and many at a time, into a real table."""
 
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from local.entra import faults
 from local.entra.bulk import BulkLoad
 from local.entra.control import DirectoryObject, Tenant, new_user
 from shared.context import Actor, ActorKind, Context, Deadline
+from shared.directory.events import CertificateLoss
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.user import EntraDeletion, Group, ObjectIdLink, User, group_key, object_id_key, user_key
 from shared.directory.tables import TableStore
@@ -313,10 +315,11 @@ def test_observers_learn_of_changes_in_the_same_transaction(
 ) -> None:
     seen: list[tuple[bool | None, bool]] = []
 
-    def mark(tx: Transaction, before: User | None, after: User) -> None:
+    def mark(tx: Transaction, before: User | None, after: User) -> Sequence[CertificateLoss]:
         seen.append((before.is_active if before else None, after.is_active))
         if not after.is_active:
             tx.put(replace(after, revocation_pending=True))
+        return ()
 
     user_sync = UserSync(ledger, graph, observers=[mark])
     ada = tenant.add_user("ada@contoso.example")
