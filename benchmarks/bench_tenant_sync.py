@@ -6,6 +6,7 @@ Against: one user at a time (a read and a list of groups for each), and the bare
 
 import argparse
 import multiprocessing
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,13 +34,18 @@ PEER_REQUESTS, PEER_UNITS = 2, 2
 """One user at a time: GET /users/{id} costs 1 unit, transitiveMemberOf with $select 1
 (https://learn.microsoft.com/graph/throttling-limits#identity-and-access-service-limits)."""
 LIMIT_ROWS = 3920
+HEADS = (
+    f"{'s':>7}{'users/s':>9}{'requests':>9}{'ratio':>9}{'units':>8}{'ratio':>9}{'transactions':>15}{'MiB':>5}"
+    f"  {'sync':>8}{'Azurite':>8}{'Entra':>8}"
+)
+"""The last three: processor time of the sync, of Azurite and of the emulator, in parts of one core."""
 _REAL_UNITS_PER_SECOND = 800
 """8,000 units in 10 s, for tenants of more than 500 users."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run cost. Memory in MiB: of the whole process at its peak."""
+    """What one run cost. `memory`: MiB, the peak of its whole process; `processor`: seconds of processor time."""
 
     outcome: str
     seconds: float
@@ -47,6 +53,17 @@ class Run:
     requests: int
     units: int
     memory: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a tenant is synchronized to, and the servers whose processor time is looked at."""
+
+    place: Place
+    ledger: Ledger
+    azurite: int
+    entra: int
 
 
 def main() -> None:
@@ -58,26 +75,30 @@ def main() -> None:
         for users in options.users:
             tenant = entra.new_tenant()
             tenant.load(BulkLoad(users=users, groups=GROUPS, groups_per_user=GROUPS_PER_USER))
-            measure(tenant, Place.of(azurite, entra, tenant), users, options.rows_per_second)
+            place = Place.of(azurite, entra, tenant)
+            ledger = Ledger(place.tables(), place.tenant_id)
+            measure(tenant, Stage(place, ledger, azurite.process.pid, entra.pid), users, options.rows_per_second)
             entra.forget_tenant(tenant)
 
 
-def measure(tenant: Tenant, place: Place, users: int, pace: int) -> None:
-    ledger = Ledger(place.tables(), place.tenant_id)
-    heads = f"{'s':>8}{'users/s':>9}{'requests':>10}{'ratio':>9}{'units':>9}{'ratio':>9}{'transactions':>14}{'MiB':>7}"
-    print(f"\n{f'{users} users, {GROUPS} groups, {GROUPS_PER_USER} a user':<36}{heads}")
-    print(f"  {'a process that does nothing':<34}{'':>68}{isolated(nothing):>7.0f}")
-    first = line("first sync", ledger, lambda: isolated(sync, place, pace), users)
+def measure(tenant: Tenant, on: Stage, users: int, pace: int) -> None:
+    place, ledger = on.place, on.ledger
+    print(f"\n{f'{users} users, {GROUPS} groups, {GROUPS_PER_USER} a user':<29}{HEADS}")
+    print(f"  {'a process that does nothing':<27}{'':>66}{isolated(nothing):>5.0f}")
+    first = line("first sync", on, lambda: isolated(sync, place, pace), users)
     everybody = [user.object_id for user in ledger.scan(User)]
     for changes in CHANGES:
         if changes <= users:
             tenant.update_many([(str(each), {"jobTitle": f"{changes} changed"}) for each in everybody[:changes]])
-            line(f"run after {changes} changes", ledger, lambda: isolated(sync, place, pace), users)
-    line("full sync again", ledger, lambda: isolated(sync, place, pace, True), users)
+            line(f"run after {changes} changes", on, lambda: isolated(sync, place, pace), users)
+    line("full sync again", on, lambda: isolated(sync, place, pace, True), users)
     rows = first.users * 2 / first.seconds
-    limit = bare_rows(place, ledger)
+    before = processor_seconds(on.azurite)
+    bare = bare_rows(place, ledger)
+    share = (processor_seconds(on.azurite) - before) / bare.seconds
     print(
-        f"  rows written a second: {rows:.0f}; the same rows in bare transactions {limit:.0f}; ratio {rows / limit:.2f}"
+        f"  rows written a second: {rows:.0f}; the same rows in bare transactions {bare.rows / bare.seconds:.0f}, "
+        f"with Azurite at {share:.0%} of a core; ratio {rows * bare.seconds / bare.rows:.2f}"
     )
     print(f"  group graph: {isolated(graph_size, place)}")
     seconds = first.units / _REAL_UNITS_PER_SECOND
@@ -87,18 +108,29 @@ def measure(tenant: Tenant, place: Place, users: int, pace: int) -> None:
     )
 
 
-def line(name: str, ledger: Ledger, work: Callable[[], Run], users: int) -> Run:
-    before = ledger.head().seq
+def line(name: str, on: Stage, work: Callable[[], Run], users: int) -> Run:
+    before = on.ledger.head().seq, processor_seconds(on.azurite), processor_seconds(on.entra)
     run = work()
     assert run.outcome == "completed", run
+    busy = (
+        run.processor / run.seconds,
+        (processor_seconds(on.azurite) - before[1]) / run.seconds,
+        (processor_seconds(on.entra) - before[2]) / run.seconds,
+    )
     peer_requests, peer_units = users * PEER_REQUESTS, users * PEER_UNITS
     print(
-        f"  {name:<34}{run.seconds:>8.1f}{run.users / run.seconds:>9.0f}"
-        f"{run.requests:>10}{run.requests / peer_requests:>9.5f}{run.units:>9}{run.units / peer_units:>9.5f}"
-        f"{ledger.head().seq - before:>14}{run.memory:>7.0f}",
+        f"  {name:<27}{run.seconds:>7.1f}{run.users / run.seconds:>9.0f}"
+        f"{run.requests:>9}{run.requests / peer_requests:>9.5f}{run.units:>8}{run.units / peer_units:>9.5f}"
+        f"{on.ledger.head().seq - before[0]:>15}{run.memory:>5.0f}  " + "".join(f"{each:>8.0%}" for each in busy),
         flush=True,
     )
     return run
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far, all its threads together (proc(5), stat: utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def isolated(work: Callable[..., T], *arguments: object) -> T:
@@ -128,10 +160,11 @@ def sync(place: Place, rows_per_second: int, full: bool = False) -> Run:
 
     forget_peak()
     tenant_sync = place.tenant_sync(rows_per_second)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     report = tenant_sync.run(context(), SyncOrder(full=full))
     seconds = time.perf_counter() - started
-    return Run(str(report.outcome), seconds, report.counts.seen, report.requests, report.resource_units, peak())
+    seen, used = report.counts.seen, time.process_time() - used
+    return Run(str(report.outcome), seconds, seen, report.requests, report.resource_units, peak(), used)
 
 
 def graph_size(place: Place) -> str:
@@ -143,8 +176,14 @@ def graph_size(place: Place) -> str:
     return f"{edges} edges, {kept / edges:.1f} bytes an edge kept, {graph.graph.memory / edges:.1f} in memory"
 
 
-def bare_rows(place: Place, ledger: Ledger) -> float:
-    """Rows a second that the same table takes in transactions of 100, of the rows just written, without a ledger."""
+@dataclass(frozen=True)
+class BareRows:
+    rows: int
+    seconds: float
+
+
+def bare_rows(place: Place, ledger: Ledger) -> BareRows:
+    """How fast the same table takes rows just written, in transactions of nearly 100, without a ledger."""
     tables, partition = place.tables(), str(uuid.uuid4())
     rows = list(_rows(ledger))
     started = time.perf_counter()
@@ -152,7 +191,7 @@ def bare_rows(place: Place, ledger: Ledger) -> float:
         operations = [Operation(Method.INSERT, key, properties) for key, properties in rows[start : start + 98]]
         batch = build_batch(tables.url, TABLE, partition, operations, str(uuid.uuid4()))
         tables.transact(batch, context().deadline)
-    return len(rows) / (time.perf_counter() - started)
+    return BareRows(len(rows), time.perf_counter() - started)
 
 
 def _rows(ledger: Ledger) -> Iterator[tuple[str, dict[str, object]]]:
