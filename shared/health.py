@@ -13,6 +13,7 @@ from typing import cast
 
 from shared.context import Clock, system_clock
 from shared.errors import AppError
+from shared.telemetry.recorder import recorder
 
 log = logging.getLogger("entra_pki.health")
 
@@ -94,7 +95,7 @@ class HealthMonitor:
         for name, probe in self._probes.items():
             running = self._running.get(name)
             if running is None or running.done():
-                self._running[name] = self._pool.submit(_timed, name, probe)
+                self._running[name] = self._pool.submit(recorder().carried(_timed), name, probe)
         end = time.monotonic() + PROBE_TIMEOUT.total_seconds()
         checks: dict[str, Finding] = {}
         for name, future in self._running.items():

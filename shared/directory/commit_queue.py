@@ -16,6 +16,7 @@ from shared.context import Context, Deadline
 from shared.directory.errors import LedgerBusy, OutcomeUnknown
 from shared.directory.records.base import Record
 from shared.directory.transaction import Transaction
+from shared.telemetry.commits import observed_commit
 
 T = TypeVar("T")
 
@@ -59,6 +60,8 @@ class Pending:
     error: BaseException | None = None
     alone: bool = False
     """To be sent in a transaction of its own, after one that it was in was refused as wrong."""
+    origin: object | None = None
+    """Where the caller's trace stands."""
     _in_flight: bool = False
     _settled: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -107,11 +110,12 @@ class CommitQueue:
 
     def submit(self, requests: Sequence[Pending]) -> None:
         """Returns when all are settled."""
-        with self._lock:
-            self._waiting.extend(requests)
-        self._writer.submit(self._drain)
-        for pending in requests:
-            pending.wait()
+        with observed_commit(requests):
+            with self._lock:
+                self._waiting.extend(requests)
+            self._writer.submit(self._drain)
+            for pending in requests:
+                pending.wait()
 
     def open_requests(self) -> list[Pending]:
         """The requests still to be decided, in order; settled ones leave the queue here."""

@@ -19,9 +19,12 @@ from shared.directory.pace import Pace
 from shared.directory.partition import Partition
 from shared.directory.plan import MAX_ROWS, Plan
 from shared.directory.records.base import Row
+from shared.directory.records.certificate import Certificate
 from shared.directory.tables import backoff
 from shared.directory.transaction import Snapshot
 from shared.directory.turns import Turns
+from shared.telemetry import commits
+from shared.telemetry.recorder import recorder
 
 RACES_BEFORE_TURN = 2
 """Lost races after which a writer asks the others to wait. Without it a 100-row writer starves beside small ones."""
@@ -59,18 +62,23 @@ class Committer:
         """One transaction with as many of the open requests, in order, as fit; settles at least the first of them."""
         lost = 0
         while requests := open_requests():
-            deadline = max((pending.deadline for pending in requests), key=lambda deadline: deadline.at)
-            try:
-                plan = self._decide(self._head(lost, deadline), requests, deadline)
-                settled = self._commit(plan, deadline) if plan.changes_anything else self._confirm(plan, deadline)
-            except (StorageUnavailable, StorageRefused, MalformedRow) as error:
-                self._cached = None
-                for pending in requests:
-                    pending.settle(error=error)
-                return
-            if settled:
-                return
+            with commits.observed_transaction(requests):
+                if self._attempt(requests, lost):
+                    return
             lost += 1
+            commits.count_retry(commits.DECIDED_AGAIN)
+
+    def _attempt(self, requests: Sequence[Pending], lost: int) -> bool:
+        """False: nothing is settled, and all are to be decided again."""
+        deadline = max((pending.deadline for pending in requests), key=lambda deadline: deadline.at)
+        try:
+            plan = self._decide(self._head(lost, deadline), requests, deadline)
+            return self._commit(plan, deadline) if plan.changes_anything else self._confirm(plan, deadline)
+        except (StorageUnavailable, StorageRefused, MalformedRow) as error:
+            self._cached = None
+            for pending in requests:
+                pending.settle(error=error)
+            return True
 
     def _head(self, lost: int, deadline: Deadline) -> StoredHead:
         stored = self._turns.wait_and_read(lost >= RACES_BEFORE_TURN, deadline, self._cached)
@@ -116,11 +124,14 @@ class Committer:
                 batch = self._batch(plan, log)
                 self._pace.keep(batch.operations)
                 applied = self._send(batch, log, plan.stored.after(log), deadline)
+                commits.count_transaction(commits.APPLIED if applied else commits.LOST)
         except OutcomeUnknown as error:
+            commits.count_transaction(commits.UNKNOWN)
             for pending in pendings:
                 pending.settle(error=error)
             return True
         except StorageRefused:
+            commits.count_transaction(commits.REFUSED)
             if len(pendings) == 1:
                 raise
             for pending in pendings:  # one of them is at fault: the others must not pay for it
@@ -132,6 +143,8 @@ class Committer:
             if self._cached and self._cached.head.seq == log.seq:
                 self._known_rows = (self._cached.etag, plan.rows_after())
             _answer(plan, plan.stored.after(log))
+            if recorder().recording:
+                commits.count_certificates(plan.changes_of(Certificate.KIND))
         else:
             for decision in plan.decisions:
                 decision.pending.wanted |= decision.written
@@ -154,6 +167,8 @@ class Committer:
         attempt = 0
         while not deadline.expired:
             attempt += 1
+            if attempt > 1:
+                commits.count_retry(commits.SENT_AGAIN)
             reply = self._partition.tables.transact(batch, deadline)
             if reply is not None and reply.status == 202:
                 self._cached = StoredHead(head, reply.etags[0]) if reply.etags[0] else None

@@ -1,6 +1,7 @@
 """What one transaction will carry: requests decided one after another until it is full."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -57,6 +58,12 @@ class Plan:
     def rows_after(self) -> dict[str, Row | None]:
         """The rows that are known for certain once the plan is committed."""
         return self.snapshot.after(self._staged.rows)
+
+    def changes_of(self, kind: str) -> Iterator[tuple[Row | None, Row | None]]:
+        """The rows of a kind that it changes: before (None: not there), and after (None: deleted)."""
+        for key, row in self._staged.rows.items():
+            if key.startswith(f"{kind}|"):
+                yield self.snapshot.row(key) if self.snapshot.knows(key) else None, row
 
     @property
     def changes_anything(self) -> bool:

@@ -21,6 +21,8 @@ from shared.context import Clock, Deadline, system_clock
 from shared.directory.batch import Batch, BatchReply, entity_path, parse_reply
 from shared.directory.errors import StateChanged, StorageRefused, StorageUnavailable
 from shared.directory.rows import Entity
+from shared.telemetry.calls import table_call
+from shared.telemetry.recorder import recorder
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -117,7 +119,8 @@ class TableStore:
         if len(keys) == 1:
             found = [self.get(partition, keys[0], deadline)]
         else:
-            found = list(self._pool.map(lambda key: self.get(partition, key, deadline), keys))
+            read = recorder().carried(lambda key: self.get(partition, key, deadline))
+            found = list(self._pool.map(read, keys))
         return {key: entity for key, entity in zip(keys, found, strict=True) if entity is not None}
 
     def query(
@@ -156,11 +159,12 @@ class TableStore:
         self, partition: str, ranges: Sequence[tuple[str, str]], parallel: int = 8, *, only: Sequence[str] = ()
     ) -> Iterator[Entity]:
         """The entities of several key ranges, range after range, up to `parallel` ranges read ahead."""
-        window = [self._pool.submit(self._range, partition, start, end, only) for start, end in ranges[:parallel]]
+        read = recorder().carried(self._range)
+        window = [self._pool.submit(read, partition, start, end, only) for start, end in ranges[:parallel]]
         for start, end in [*ranges[parallel:], *[("", "")] * len(window)]:
             page = window.pop(0).result()
             if start:
-                window.append(self._pool.submit(self._range, partition, start, end, only))
+                window.append(self._pool.submit(read, partition, start, end, only))
             yield from page
 
     def transact(self, batch: Batch, deadline: Deadline) -> BatchReply | None:
@@ -254,14 +258,16 @@ class TableStore:
         request.headers.update({"Content-Type": content_type} if body is not None else {})
         request.headers.update(headers or {})
         try:
-            # The generated client's documented entry to the SDK's signed pipeline; the table client only lacks a door.
-            response = self._client._client.send_request(
-                request,
-                stream=True,  # or a policy would parse the JSON a second time
-                connection_timeout=min(CONNECT_TIMEOUT.total_seconds(), remaining),
-                read_timeout=min(READ_TIMEOUT.total_seconds(), remaining),
-            )
-            content = response.read()
+            with table_call(self.table, method, path) as call:
+                # The generated client's documented entry to the SDK's signed pipeline: the table client lacks a door.
+                response = self._client._client.send_request(
+                    request,
+                    stream=True,  # or a policy would parse the JSON a second time
+                    connection_timeout=min(CONNECT_TIMEOUT.total_seconds(), remaining),
+                    read_timeout=min(READ_TIMEOUT.total_seconds(), remaining),
+                )
+                content = response.read()
+                call.answered(response.status_code)
         except AzureError as error:
             raise StorageUnavailable(f"The storage service did not answer ({type(error).__name__}).") from error
         self._note_time(response.headers.get("Date"))

@@ -11,6 +11,8 @@ from shared.directory.replica.changes import REPLICATED_KINDS, ChangeWriter
 from shared.directory.replica.errors import ReplicaBuilding
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.source import Source
+from shared.telemetry import names
+from shared.telemetry.recorder import recorder
 
 CHANGES_A_TRANSACTION = 5_000
 """Many, because neighbours then share pages to write; few enough for others to get their turn within seconds."""
@@ -37,6 +39,7 @@ def follow(file: ReplicaFile, source: Source, head: Head, deadline: Deadline) ->
                 raise ReplicaBuilding
             with file.writing() as connection:
                 _apply(connection, rows, source)
+            recorder().count(names.REPLICA_ROWS, amount=len(rows))
     except MalformedRow as error:
         raise HistoryChanged from error
 

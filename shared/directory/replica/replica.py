@@ -34,6 +34,8 @@ from shared.directory.replica.queries import (
 from shared.directory.replica.snapshots import Snapshot, SnapshotStore
 from shared.directory.replica.source import Source
 from shared.directory.replica.user_listing import UserLister
+from shared.telemetry import names
+from shared.telemetry.recorder import recorder
 
 log = logging.getLogger("entra_pki.replica")
 
@@ -83,7 +85,7 @@ class Replica:
             if self._head_asked_at >= needed_since and (self._file is None or self._file.exists()):
                 return
             asked_at = time.monotonic()
-            with explained():
+            with explained(), recorder().timed("replica.catch_up", names.REPLICA_CATCH_UP):
                 self._head = self._follow(deadline)
             self._head_asked_at = asked_at
         except HistoryChanged as error:  # once more while the file was being replaced

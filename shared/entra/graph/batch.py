@@ -13,6 +13,8 @@ from shared.entra.graph.client import GraphClient, error_code, failure
 from shared.entra.graph.errors import GraphError, GraphReplyInvalid
 from shared.entra.graph.throttle import RETRIED_STATUSES
 from shared.entra.graph.transport import Json, case_insensitive
+from shared.telemetry.calls import Peer, count_throttle
+from shared.telemetry.recorder import recorder
 
 BATCH_SIZE = 20
 PARALLEL_BATCHES = 4
@@ -54,7 +56,7 @@ def batch(
         replies = [run(chunk) for chunk in chunks]
     else:
         with ThreadPoolExecutor(min(PARALLEL_BATCHES, len(chunks)), thread_name_prefix="graph-batch") as pool:
-            replies = list(pool.map(run, chunks))
+            replies = list(pool.map(recorder().carried(run), chunks))
     return [reply for chunk in replies for reply in chunk]
 
 
@@ -102,6 +104,8 @@ def _post(
     reply = graph.post(graph.url("/$batch"), body, deadline, permission=permission)
     answered = _parse(reply, set(urls))
     graph.note_batched(len(answered), [each.headers for each in answered.values()])
+    for _ in filter(lambda each: each.status == 429, answered.values()):
+        count_throttle(Peer.GRAPH)
     return answered
 
 

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from shared.context import Deadline
 from shared.entra.graph.errors import GraphReplyInvalid, GraphTimeout, GraphUnavailable, UntrustedLink
+from shared.telemetry.calls import Peer, http_call
 
 Json = dict[str, Any]
 """A JSON object as Graph sent it. It goes no further than the module that asked for it."""
@@ -89,8 +90,13 @@ class GraphTransport:
         )
         prepared.url = url  # as given: `requests` would rewrite percent-encodings of a page link
         settings = self._session.merge_environment_settings(url, {}, True, None, None)
+        send = self._session.send
         try:
-            with self._session.send(prepared, timeout=timeout, allow_redirects=False, **settings) as response:
+            with (
+                http_call(Peer.GRAPH, method, url) as call,
+                send(prepared, timeout=timeout, allow_redirects=False, **settings) as response,
+            ):
+                call.answered(response.status_code)
                 return Reply(response.status_code, response.headers, _read(response, deadline))
         except requests.exceptions.SSLError as error:
             raise GraphUnavailable("its TLS certificate is not trusted here") from error

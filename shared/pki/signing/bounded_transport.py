@@ -11,15 +11,17 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
+from shared.telemetry.calls import Peer, http_call
+
 MAX_BODY = 1024 * 1024
 """Octets; the largest answer that we ask a key vault or Entra ID for has some thousand."""
 PIECE = 64 * 1024
 
 
-def bounded_transport() -> RequestsTransport:
+def bounded_transport(peer: Peer) -> RequestsTransport:
     """A transport with a session of its own, for one thread at a time. Trust follows REQUESTS_CA_BUNDLE."""
     session = requests.Session()
-    session.mount("https://", _BoundedAdapter())
+    session.mount("https://", _BoundedAdapter(peer))
     return RequestsTransport(session=session)
 
 
@@ -30,6 +32,10 @@ class OversizeAnswer(ValueError):
 class _BoundedAdapter(HTTPAdapter):
     """Reads the body at once, within the read time-out as a whole and up to MAX_BODY."""
 
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self._peer = peer
+
     def send(
         self,
         request: requests.PreparedRequest,
@@ -39,9 +45,17 @@ class _BoundedAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        response = super().send(request, True, timeout, verify, cert, proxies)
+        with http_call(self._peer, request.method or "", request.url or "") as call:
+            response = super().send(request, True, timeout, verify, cert, proxies)
+            call.answered(response.status_code)
+            body = self._body(request, response, time.monotonic() + timeout[1])
+        response.headers.pop("Content-Encoding", None)  # it has been unpacked, and the SDK would do it again
+        response.raw = HTTPResponse(io.BytesIO(body), status=response.status_code, preload_content=False)
+        return response
+
+    def _body(self, request: requests.PreparedRequest, response: requests.Response, end: float) -> bytes:
         try:
-            body = _read(response.raw, time.monotonic() + timeout[1])
+            return _read(response.raw, end)
         except ReadTimeoutError as error:
             raise requests.ReadTimeout(error, request=request) from error
         except ProtocolError as error:
@@ -50,9 +64,6 @@ class _BoundedAdapter(HTTPAdapter):
             raise requests.RequestException(error, request=request) from error
         finally:
             response.close()  # gives the connection back after a whole body, ends it otherwise
-        response.headers.pop("Content-Encoding", None)  # it has been unpacked, and the SDK would do it again
-        response.raw = HTTPResponse(io.BytesIO(body), status=response.status_code, preload_content=False)
-        return response
 
 
 def _read(raw: HTTPResponse, end: float) -> bytes:

@@ -56,6 +56,7 @@ from shared.pki.signing.pause import Pause
 from shared.pki.signing.pool import Pool
 from shared.pki.signing.raw_signature import MalformedSignature, from_raw
 from shared.pki.signing.remote_key import remote_private_key
+from shared.telemetry.calls import Peer
 
 log = logging.getLogger("entra_pki.signing")
 T = TypeVar("T")
@@ -133,7 +134,7 @@ class _Connection:
             "retry_total": 0,  # ours know the deadline
             "permit_redirects": False,
             "http_logging_level": logging.DEBUG,  # the SDK's own is two entries of level info for every signature
-            "transport": bounded_transport(),
+            "transport": bounded_transport(Peer.KEY_VAULT),
         }
         self.keys = KeyClient(vault_url, credential, **self._options)  # type: ignore[arg-type]  # get_token_info is enough
         self._signers: dict[str, CryptographyClient] = {}

@@ -16,6 +16,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, Service
 from shared.pki.errors import BackendMisconfigured, BackendUnavailable
 from shared.pki.signing.bounded_transport import bounded_transport
 from shared.settings import CLOUDS
+from shared.telemetry.calls import Peer
 
 
 class TokenSource(Protocol):
@@ -84,7 +85,7 @@ def make_credential(choice: CredentialChoice, settings: Mapping[str, str]) -> To
     common: dict[str, Any] = {
         "authority": authority,
         "disable_instance_discovery": not _is_microsofts(authority),
-        "transport": bounded_transport(),
+        "transport": bounded_transport(Peer.ENTRA),
         **TOKEN_REQUEST,
     }
     match choice:

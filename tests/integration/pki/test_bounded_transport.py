@@ -10,6 +10,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from local.https_server import Reply, Wire
 from shared.pki.signing.bounded_transport import MAX_BODY, OversizeAnswer, bounded_transport
+from shared.telemetry.calls import Peer
 from tests.support.odd_server import OddServer, odd_server
 
 
@@ -26,7 +27,7 @@ def trust(server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def get(server: OddServer, read_timeout: float = 5) -> HttpResponse:
-    with bounded_transport() as transport:
+    with bounded_transport(Peer.KEY_VAULT) as transport:
         request = HttpRequest("GET", server.url)
         response: HttpResponse = transport.send(request, connection_timeout=5, read_timeout=read_timeout)
         return response
@@ -92,7 +93,7 @@ def test_a_body_that_is_not_packed_as_it_says_is_an_error(server: OddServer) -> 
 def test_one_connection_serves_many_requests(server: OddServer, caplog: pytest.LogCaptureFixture) -> None:
     server.answer = lambda _: Reply(200, b"{}")
 
-    with caplog.at_level("DEBUG", "urllib3.connectionpool"), bounded_transport() as transport:
+    with caplog.at_level("DEBUG", "urllib3.connectionpool"), bounded_transport(Peer.KEY_VAULT) as transport:
         for _ in range(5):
             transport.send(HttpRequest("GET", server.url), connection_timeout=5, read_timeout=5)
 

@@ -22,6 +22,7 @@ from shared.pki.keys import KeyType, generate_key, sign
 from shared.pki.signing.bounded_transport import bounded_transport
 from shared.pki.signing.key_vault import SDK_FAILURES, KeyVaultBackend
 from shared.pki.signing.key_vault_problems import may_have_been_done
+from shared.telemetry.calls import Peer
 from tests.support.odd_server import OddServer, odd_server
 
 REFERENCE = "user-ca/" + "0" * 32
@@ -152,7 +153,8 @@ def test_a_host_that_is_no_key_vault_is_an_error_of_ours_not_a_crash(server: Odd
 
 def failure_of(url: str) -> Exception:
     """What the SDK raises for a request to the host."""
-    options: dict[str, Any] = {"transport": bounded_transport(), "retry_total": 0, "verify_challenge_resource": False}
+    transport = bounded_transport(Peer.KEY_VAULT)
+    options: dict[str, Any] = {"transport": transport, "retry_total": 0, "verify_challenge_resource": False}
     client = KeyClient(url, AnyCredential(), **options)  # type: ignore[arg-type]  # get_token_info is enough
     with pytest.raises(SDK_FAILURES) as caught:
         client.get_key("user-ca", connection_timeout=2, read_timeout=2)

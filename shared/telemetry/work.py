@@ -1,0 +1,119 @@
+"""Requests and timers' runs, observed from their beginning to their end: a log line, a span and a duration each."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from shared.context import Actor, Context
+from shared.errors import AppError
+from shared.telemetry import names
+from shared.telemetry.lines import Line, Value
+from shared.telemetry.names import Event
+from shared.telemetry.recorder import error_type, recorder
+
+requests = logging.getLogger("entra_pki.requests")
+timers = logging.getLogger("entra_pki.timers")
+
+OK, REFUSED, FAILED = "ok", "refused", "failed"
+
+
+def outcome(error: BaseException | None) -> str:
+    if error is None:
+        return OK
+    return REFUSED if isinstance(error, AppError) and error.status < 500 else FAILED
+
+
+@dataclass(slots=True)
+class ObservedRequest:
+    """What is known of a request so far."""
+
+    actor: Actor
+    status: int = 500
+    error: BaseException | None = None
+
+
+@contextmanager
+def observed_request(
+    function: str, method: str, route: str, headers: Mapping[str, str], request_id: str, actor: Actor
+) -> Iterator[ObservedRequest]:
+    """A request, for as long as the `with` block, which fills in what becomes of it.
+
+    Args:
+        route: the template with the prefix. The path itself is the caller's, and so is the query: neither is told.
+        actor: who asks, as long as nobody has been authenticated.
+    """
+    started = time.perf_counter()
+    active = recorder()
+    observed = ObservedRequest(actor)
+    attributes = {names.FAAS_TRIGGER: "http", names.HTTP_METHOD: method, names.HTTP_ROUTE: f"/{route}"}
+    with active.incoming(f"{method} /{route}", attributes, headers) as span:
+        try:
+            yield observed
+        finally:
+            seconds = time.perf_counter() - started
+            failed = None if observed.error is None else error_type(observed.error)
+            if active.recording:
+                found: dict[str, str | int] = {names.HTTP_STATUS: observed.status}
+                found |= {names.ERROR_TYPE: failed} if failed else {}
+                active.measure(names.SERVER_DURATION, seconds, {**attributes, **found})
+                span.note({**found, **_who(observed.actor, request_id), names.OPERATION: function})
+                if observed.status >= 500:
+                    span.fail(failed or str(observed.status))
+            asked: dict[str, Value] = {"method": method, "status": observed.status}
+            who = _line(function, observed.error, seconds, observed.actor, request_id, active.trace_id)
+            requests.info("%s", Line(Event.REQUEST, who | asked))
+
+
+@dataclass(slots=True)
+class TimerRun:
+    """A run of a timer under way: its context, and what its log line is to say besides."""
+
+    context: Context
+    facts: dict[str, Value] = field(default_factory=dict)
+
+    def tell(self, facts: Mapping[str, Value]) -> None:
+        self.facts.update(facts)
+
+
+@contextmanager
+def timer_run(context: Context) -> Iterator[TimerRun]:
+    """A run of the timer that acts in `context`, for as long as the `with` block. What it raises passes on."""
+    started = time.perf_counter()
+    active = recorder()
+    run, function = TimerRun(context), context.actor.id
+    error: BaseException | None = None
+    attributes = {names.FAAS_TRIGGER: "timer", names.OPERATION: function}
+    with active.incoming(function, {**attributes, **_who(context.actor, context.request_id)}, {}):
+        try:
+            yield run
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            failed = {} if error is None else {names.ERROR_TYPE: error_type(error)}
+            active.measure(names.TIMER_DURATION, seconds, {**attributes, **failed})
+            who = _line(function, error, seconds, context.actor, context.request_id, active.trace_id)
+            timers.info("%s", Line(Event.TIMER, who | run.facts))
+
+
+def _line(
+    function: str, error: BaseException | None, seconds: float, actor: Actor, request_id: str, trace_id: str | None
+) -> dict[str, Value]:
+    """The fields that all lines have."""
+    return {
+        "operation": function,
+        "outcome": outcome(error),
+        "error": None if error is None else error_type(error),
+        "duration_ms": round(seconds * 1000, 1),
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "request_id": request_id,
+        "trace_id": trace_id,
+    }
+
+
+def _who(actor: Actor, request_id: str) -> dict[str, str]:
+    return {names.ACTOR_KIND: actor.kind, names.ACTOR_ID: actor.id, names.REQUEST_ID: request_id}
