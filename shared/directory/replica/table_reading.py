@@ -1,9 +1,10 @@
 """What can be answered from the table alone while the replica of a young instance is still being built.
 
-Users in their default order, because ids are dense: a page is a range of keys. The certificates of given users, because
-each user has an index. Slower than the replica, and exact, or not answered at all.
+Users in their default order, because ids are dense: a page is a range of keys. The certificates of a page's users,
+because an index by user has them next to each other. Slower than the replica, and exact, or not answered at all.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,9 @@ from shared.directory.replica.queries import (
 )
 from shared.directory.replica.source import Source
 
+FARTHEST = 1000
+"""Ids between the first and the last user whose certificates are asked for; a page's users are neighbours."""
+
 
 def user_page(source: Source, head: Head, query: UserQuery, round_started_at: datetime | None) -> Page[UserSummary]:
     """Raises: ReplicaBuilding for a search, a filter or another order, or where local users make holes in the ids."""
@@ -50,7 +54,7 @@ def certificate_page(source: Source, query: CertificateQuery, now: datetime) -> 
     """Raises: ReplicaBuilding for certificates of more than one user."""
     if query.user_id is None:
         raise ReplicaBuilding
-    found = [summary for summary in _of_user(source, query.user_id, now) if _fits(summary, query, now)]
+    found = [summary for summary in _of_users(source, [query.user_id], now) if _fits(summary, query, now)]
     first = (query.page - 1) * query.per_page
     items = tuple(found[first : first + query.per_page])
     return Page(items=items, total=len(found), page=query.page, per_page=query.per_page)
@@ -59,22 +63,23 @@ def certificate_page(source: Source, query: CertificateQuery, now: datetime) -> 
 def active_certificates(
     source: Source, user_ids: Sequence[int], now: datetime
 ) -> Mapping[int, tuple[CertificateSummary, ...]]:
-    found = {
-        user_id: tuple(
-            summary for summary in _of_user(source, user_id, now) if summary.effective_status is EffectiveStatus.ACTIVE
-        )
-        for user_id in user_ids
-    }
-    return {user_id: summaries for user_id, summaries in found.items() if summaries}
+    """Raises: ReplicaBuilding for users far apart."""
+    found: dict[int, list[CertificateSummary]] = defaultdict(list)
+    for summary in _of_users(source, user_ids, now):
+        if summary.effective_status is EffectiveStatus.ACTIVE:
+            found[summary.user_id or 0].append(summary)
+    return {user_id: tuple(summaries) for user_id, summaries in found.items()}
 
 
-def _of_user(source: Source, user_id: int, now: datetime) -> list[CertificateSummary]:
-    """All certificates of a user, by id."""
-    prefix = user_certificates_prefix(user_id)
-    keys = [
-        certificate_key(link.certificate_id)
-        for link in source.scan(UserCertificate, start=prefix, end=f"{prefix}~")  # "~" comes after every digit
-    ]
+def _of_users(source: Source, user_ids: Sequence[int], now: datetime) -> list[CertificateSummary]:
+    """All certificates of these users, by id."""
+    first, last = min(user_ids, default=0), max(user_ids, default=0)
+    if last - first > FARTHEST:
+        raise ReplicaBuilding
+    start, end = user_certificates_prefix(first), f"{user_certificates_prefix(last)}~"  # "~" comes after every digit
+    wanted = frozenset(user_ids)
+    links = source.scan(UserCertificate, start=start, end=end) if wanted else ()
+    keys = [certificate_key(link.certificate_id) for link in links if link.user_id in wanted]
     certificates = source.get_many(Certificate, keys) if keys else {}
     ordered = (certificates[key] for key in sorted(certificates))
     return [_certificate_summary(found, now) for found in ordered if found.kind is CertificateKind.ENTRA_USER]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,6 +14,7 @@ from local.azurite.azurite import Azurite
 from shared.context import REQUEST_BUDGET, Actor, ActorKind, Context, Deadline
 from shared.directory.blobs import BlobStore
 from shared.directory.ledger import Ledger, Request, Transaction
+from shared.directory.reader import DirectoryReader
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, UserCertificate
 from shared.directory.replica import CertificateQuery, Replica, UserQuery, source
@@ -20,6 +22,7 @@ from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
+from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.people import NOW
 from tests.support.plain_ledger import PlainLedger
 
@@ -90,6 +93,14 @@ def answers(replica: Replica) -> list[object]:
     ]
 
 
+@pytest.fixture
+def spied(azurite: Azurite, ledger: Ledger) -> Iterator[tuple[Ledger, list[tuple[str, str]]]]:
+    """The same ledger, and the method and path of each request that it sends from now on."""
+    with FaultProxy(azurite.table_port, lambda *_: Fault.NONE) as proxy:
+        tables = TableStore.from_connection_string(proxy.connection_string(azurite.connection_string), "directory")
+        yield Ledger(tables, ledger.tenant_id), proxy.requests
+
+
 def in_use(replica: Replica) -> ReplicaFile:
     assert replica._file
     return replica._file
@@ -131,6 +142,51 @@ def test_while_a_large_replica_is_built_the_table_gives_the_same_pages(
         assert young.certificates(CertificateQuery(user_id=owner)) == ready.certificates(
             CertificateQuery(user_id=owner)
         )
+
+
+def test_a_read_costs_one_point_read_while_nothing_changes(
+    ledger: Ledger,
+    people: list[Record],
+    open_replica: Callable[..., Replica],
+    spied: tuple[Ledger, list[tuple[str, str]]],
+) -> None:
+    write(ledger, people[:20])
+    watched, requests = spied
+    reader = DirectoryReader(watched, open_replica(watched), lambda: None)
+    reader.users(UserQuery(), Deadline.after(REQUEST_BUDGET))
+
+    requests.clear()
+    reader.users(UserQuery(search="a", per_page=100), Deadline.after(REQUEST_BUDGET))
+    ((method, path),) = requests
+    assert method == "GET" and "RowKey='head'" in unquote(path)
+
+    requests.clear()
+    write(ledger, people[20:40])
+    assert reader.users(UserQuery(), Deadline.after(REQUEST_BUDGET)).page.total == 40
+    assert len(requests) == 2  # the head, and the log rows since
+
+
+def test_while_a_large_replica_is_built_a_page_takes_no_query_for_each_user(
+    ledger: Ledger,
+    people: list[Record],
+    open_replica: Callable[..., Replica],
+    spied: tuple[Ledger, list[tuple[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(ledger, people)
+    monkeypatch.setattr(source, "LARGE", 10)
+    may_build = threading.Event()
+    monkeypatch.setattr("shared.directory.replica.keeping.build", lambda *_: may_build.wait(60))
+    watched, requests = spied
+    reader = DirectoryReader(watched, open_replica(watched), lambda: None)
+
+    requests.clear()
+    found = reader.users(UserQuery(per_page=100), Deadline.after(REQUEST_BUDGET))
+    may_build.set()
+
+    assert len(found.page.items) == 100 and found.certificates
+    queries = [path for _, path in requests if "RowKey='" not in unquote(path)]
+    assert len(queries) < 5  # users, the index of their certificates, ranges of certificates
 
 
 def test_a_young_instance_of_a_large_directory_starts_from_a_snapshot_and_the_log(
