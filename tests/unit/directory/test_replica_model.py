@@ -2,7 +2,6 @@
 
 import tempfile
 import uuid
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.support import directory_strategies as random_directory
 from tests.support.directory_model import DirectoryModel
 from tests.support.people import NOW
 from tests.support.plain_ledger import PlainLedger
+from tests.support.replica_comparison import assert_agrees
 
 commits = st.lists(
     st.lists(random_directory.users() | random_directory.certificates(), min_size=1, max_size=12), max_size=8
@@ -59,25 +59,5 @@ def test_a_replica_that_was_built_and_then_followed_answers_like_the_model(
                 ledger.commit(*{record.key: record for record in records}.values())
             replica.catch_up(Deadline.after(REQUEST_BUDGET))
             model = DirectoryModel(ledger.records)
-            for query in queries:
-                page = replica.users(query, round_started_at=round_started_at)
-                expected = model.users(query, round_started_at)
-                assert ([user.id for user in page.items], page.total) == (expected.ids, expected.total)
-            for certificate_query in certificate_queries:
-                found = replica.certificates(certificate_query)
-                expected = model.certificates(certificate_query, NOW)
-                assert ([c.id for c in found.items], found.total) == (expected.ids, expected.total)
-            _compare_the_rest(replica, model, round_started_at)
+            assert_agrees(replica, model, queries, certificate_queries, round_started_at)
         replica.close()
-
-
-def _compare_the_rest(replica: Replica, model: DirectoryModel, round_started_at: datetime | None) -> None:
-    statistics = replica.statistics(NOW, round_started_at=round_started_at)
-    assert asdict(statistics.users) == model.user_statistics(NOW, round_started_at)
-    assert asdict(statistics.certificates) == model.certificate_statistics(NOW)
-    owners = list(range(1, random_directory.MOST_IDS + 1))
-    active = replica.active_certificates(owners)
-    assert {owner: [c.id for c in owned] for owner, owned in active.items()} == model.active_certificates(owners, NOW)
-    for issuer_id in random_directory.ISSUERS:
-        with replica.revoked_certificates(issuer_id) as (_, entries):
-            assert [(entry.serial_number, entry.reason) for entry in entries] == model.revoked(issuer_id)
