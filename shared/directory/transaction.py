@@ -125,6 +125,11 @@ class Transaction:
             rows.update({key: row for key, row in staged.items() if key.startswith(prefix)})
         return [kind.from_row(row) for _, row in sorted(rows.items()) if row is not None]
 
+    def uncommitted(self, kind: type[R]) -> list[R]:
+        """The records that earlier requests of the same commit wrote: no log row names them yet."""
+        rows = (row for key, row in self._earlier.rows.items() if key.startswith(f"{kind.KIND}|"))
+        return [kind.from_row(row) for row in rows if row is not None]
+
     def put(self, record: Record) -> None:
         """Inserts or replaces. A record equal to what is there is no change.
 
@@ -145,6 +150,13 @@ class Transaction:
         _check_kind(kind, key)
         if self._row(key) is not None:
             self._stage(key, None, None)
+
+    def note_absence(self, kind: type[Record], key: str) -> None:
+        """Has the log name a record that was deleted before, although nothing of it changes."""
+        _check_kind(kind, key)
+        if self._row(key) is not None:
+            raise ValueError(f"{key!r} is there")
+        self._own.changes[key] = changed(key, None, None)
 
     def knows(self, key: str) -> bool:
         """Whether `get` would answer without reading the table: the row was read or staged before."""

@@ -77,14 +77,19 @@ def still_names(certificate: Certificate, user: User) -> bool:
         return False
     if sid is not None and sid != user.on_premises_security_identifier:
         return False
-    return certificate.email is None or certificate.email.casefold() in _certificate_forms(user)
+    return certificate.email is None or bool(addresses_of(certificate, user))
 
 
-def _certificate_forms(user: User) -> frozenset[str]:
-    forms = set()
-    for address in addresses(user):
-        try:
-            forms.add(certificate_form(address).casefold())
-        except UnusableAddress:
-            continue
-    return frozenset(forms)
+def addresses_of(certificate: Certificate, user: User) -> frozenset[str]:
+    """Those of the user's addresses, folded, that the certificate vouches for: one, but for another way to write it."""
+    if certificate.email is None:
+        return frozenset()
+    certified = certificate.email.casefold()
+    return frozenset(address for address in addresses(user) if _folded_form(address) == certified)
+
+
+def _folded_form(address: str) -> str | None:
+    try:
+        return certificate_form(address).casefold()
+    except UnusableAddress:
+        return None

@@ -11,6 +11,7 @@ from datetime import timedelta
 from cryptography.exceptions import InvalidSignature
 
 from shared.context import Clock, Context, Deadline, system_clock
+from shared.directory.erasure import is_erased
 from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import (
@@ -223,7 +224,8 @@ class Issuance:
 
     def _reserve(self, certificate: Certificate, once: Once | None, context: Context) -> Certificate:
         """Step 3: in the directory before anything is signed."""
-        return self._ledger.commit(reserve(certificate, self._policy, once, context), context.deadline).value
+        request = reserve(certificate, self._policy, self._mail_owners, once, context)
+        return self._ledger.commit(request, context.deadline).value
 
     def _sign(self, pending: Certificate, issuer: IssuerMaterial, context: Context) -> bytes:
         """Step 4: the one signature, over the reserved bytes, in time or not at all."""
@@ -302,6 +304,6 @@ class Issuance:
         """The answer without a key, from what the directory holds."""
         user_id = certificate.user_id or 0
         user = self._ledger.get(User, user_key(user_id))
-        if user is None:
+        if user is None or is_erased(certificate):
             raise UserNotFound(user_id)
         return answer(certificate, user, self._authority.issuer(certificate.issuer_id))

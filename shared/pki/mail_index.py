@@ -19,11 +19,19 @@ class MailIndex:
         self._addresses: dict[int, frozenset[str]] = {}
         self._owners: defaultdict[str, set[int]] = defaultdict(set)
 
-    def owners(self, address: str) -> frozenset[int]:
-        """The live users who have the address as mail or as a proxy address, as of now."""
+    def owners(self, address: str, uncommitted: Iterable[User] = ()) -> frozenset[int]:
+        """The live users who have the address as mail or as a proxy address, as of now.
+
+        `uncommitted`: users as they are about to be; they count instead of what the directory says of them.
+        """
         with self._lock:
             self._catch_up()
-            return frozenset(self._owners.get(address.casefold(), ()))
+            found = set(self._owners.get(address.casefold(), ()))
+        for user in uncommitted:
+            found.discard(user.id)
+            if address.casefold() in _addresses(user):
+                found.add(user.id)
+        return frozenset(found)
 
     def _catch_up(self) -> None:
         head = self._ledger.head().seq
@@ -50,7 +58,12 @@ class MailIndex:
                 self._owners[address].discard(user.id)
                 if not self._owners[address]:
                     del self._owners[address]
-            if user.deletion is None and user.purged_at is None:
-                self._addresses[user.id] = addresses(user)
-                for address in self._addresses[user.id]:
+            if found := _addresses(user):
+                self._addresses[user.id] = found
+                for address in found:
                     self._owners[address].add(user.id)
+
+
+def _addresses(user: User) -> frozenset[str]:
+    """Folded; none of a user who is deleted."""
+    return addresses(user) if user.deletion is None else frozenset()

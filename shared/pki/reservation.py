@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.context import Context
+from shared.directory.erasure import is_erased
 from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Request
 from shared.directory.records.base import Record
@@ -41,6 +42,7 @@ from shared.pki.errors import (
 )
 from shared.pki.holder import still_names
 from shared.pki.idempotency import Once, may_be_resumed, was_answered
+from shared.pki.mail import MailOwners, check_address
 from shared.pki.policy import IssuancePolicy
 from shared.pki.succession import check_claim, claim, succeed, unclaim
 
@@ -57,7 +59,7 @@ class Confirmed:
 
 
 def reserve(
-    certificate: Certificate, policy: IssuancePolicy, once: Once | None, context: Context
+    certificate: Certificate, policy: IssuancePolicy, mail_owners: MailOwners, once: Once | None, context: Context
 ) -> Request[Certificate]:
     """Records the certificate as `pending`, under a new id, if all that it was built on still holds.
 
@@ -67,6 +69,7 @@ def reserve(
     def decide(tx: Transaction) -> Certificate:
         _check_current(tx, certificate, policy)
         _check_unique(tx, certificate)
+        check_address(tx, certificate, mail_owners)
         if once is not None:
             _supersede(tx, once)
         reserved = replace(
@@ -77,7 +80,7 @@ def reserve(
             sign_before=tx.time + SIGNING_TIME,
         )
         claim(tx, reserved)
-        for record in _rows_of(reserved):
+        for record in rows_of(reserved):
             tx.put(record)
         if once is not None:
             tx.put(once.remember(reserved.id, tx.time))
@@ -117,15 +120,16 @@ def confirm(
 ) -> Request[Confirmed]:
     """`pending` → `issued`, with the signed certificate.
 
-    What was revoked or held meanwhile stays so, but keeps the certificate; a user or issuer that may not any more
-    turns it into a revoked one. Either way `refusal` says that nothing may be handed out.
+    What was revoked or held meanwhile stays so, but keeps the certificate (unless its user was purged); a user or
+    issuer that may not any more turns it into a revoked one. Either way `refusal` says that nothing may be handed out.
     """
 
     def decide(tx: Transaction) -> Confirmed:
         current = _certificate(tx, certificate.id)
         if was_answered(current):
             return Confirmed(current)
-        signed = replace(current, der=der, fingerprint=fingerprint, tbs=None, updated_at=tx.time)
+        kept = None if is_erased(current) else der
+        signed = replace(current, der=kept, fingerprint=fingerprint, tbs=None, updated_at=tx.time)
         tx.delete(PendingCertificate, pending_certificate_key(current.id))
         refusal: AppError | None = IssuanceOvertaken()
         if current.status is CertificateStatus.PENDING:
@@ -155,7 +159,7 @@ def withdraw(certificate_id: int, context: Context) -> Request[bool]:
         if current.sign_before != current.created_at + SIGNING_TIME:
             return False
         unclaim(tx, current)
-        for record in _rows_of(current):
+        for record in rows_of(current):
             if not isinstance(record, CertifiedKey):  # that one may be older; and the key is this user's in any case
                 tx.delete(type(record), record.key)
         return True
@@ -183,15 +187,18 @@ def sweep(certificate_id: int, context: Context) -> Request[bool]:
     return Request("certificate.swept", context, decide, reads)
 
 
-def _rows_of(certificate: Certificate) -> tuple[Record, ...]:
-    owner = _owner(certificate)
-    return (
+def rows_of(certificate: Certificate) -> list[Record]:
+    """What a reservation puts into the directory; those of the CA's own certificates belong to no user."""
+    owner = certificate.user_id
+    rows: list[Record] = [
         certificate,
-        UserCertificate(user_id=owner, certificate_id=certificate.id, not_after=certificate.not_after),
         SerialNumber(serial_number=certificate.serial_number, certificate_id=certificate.id),
         CertifiedKey(public_key_sha256=certificate.public_key_sha256, user_id=owner),
         PendingCertificate(certificate_id=certificate.id, created_at=certificate.created_at),
-    )
+    ]
+    if owner is not None:
+        rows.append(UserCertificate(user_id=owner, certificate_id=certificate.id, not_after=certificate.not_after))
+    return rows
 
 
 def _owner(certificate: Certificate) -> int:
