@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,14 +12,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from shared.context import Clock, Context, system_clock
+from shared.context import Clock, Context, Deadline, system_clock
 from shared.directory.ledger import Ledger, Request, Transaction
-from shared.directory.records.base import Record
 from shared.directory.records.certificate import (
     Certificate,
     CertificateKind,
     CertificateStatus,
-    CertifiedKey,
     KeyOrigin,
     PendingCertificate,
     SerialNumber,
@@ -30,12 +29,19 @@ from shared.directory.records.issuer import Issuer, IssuerStatus, issuer_key
 from shared.directory.records.ocsp import OcspQuota, ocsp_quota_key
 from shared.errors import AppError
 from shared.pki.authority import Authority
-from shared.pki.errors import IssuanceOvertaken, IssuerChanged, SerialNumberTaken, SignatureRefused, SigningTooLate
-from shared.pki.issuance import SERIAL_NUMBER_BITS
+from shared.pki.errors import (
+    BackendError,
+    IssuanceOvertaken,
+    IssuerChanged,
+    SerialNumberTaken,
+    SignatureRefused,
+    SigningTooLate,
+)
+from shared.pki.issuance import SERIAL_NUMBER_BITS, WITHDRAWING_TIME
 from shared.pki.issuer_material import IssuerMaterial
-from shared.pki.keys import KeyType, generate_key, sign, spki_sha256, verify
+from shared.pki.keys import KeyType, PrivateKey, generate_key, sign, spki_sha256, verify
 from shared.pki.names import cut, rfc4514, subject
-from shared.pki.reservation import SIGNING_TIME
+from shared.pki.reservation import SIGNING_TIME, rows_of, withdraw
 from shared.pki.tbs import Draft, Validity, assemble, draft, encoded_extension
 from shared.pki.user_certificate import BACKDATING
 from shared.pki.user_ids import serial_number_text
@@ -103,9 +109,7 @@ class OcspCertification:
         serial_number = self._random_bits(SERIAL_NUMBER_BITS) or 1
         prepared = _draft(issuer, key.public_key(), serial_number, self._clock())
         reserved = self._commit("ocsp_responder.reserved", _reserve(_record(prepared, issuer, context)), context)
-        if self._clock() >= reserved.sign_before:
-            raise SigningTooLate
-        signature = sign(self._authority.signing_key(issuer, context.deadline), prepared.tbs)
+        signature = self._sign(reserved, prepared, issuer, context)
         try:
             verify(issuer.public_key, signature, prepared.tbs)
         except InvalidSignature as error:
@@ -114,6 +118,20 @@ class OcspCertification:
         self._commit("ocsp_responder.confirmed", _confirm(reserved.id, encoded), context)
         key_hash = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
         return OcspSigner(key, encoded, key_hash, reserved.not_before, reserved.not_after)
+
+    def _sign(self, reserved: Certificate, prepared: Draft, issuer: IssuerMaterial, context: Context) -> bytes:
+        """Where it is certain that nothing was signed, the reservation is taken back: else the CRL would list it."""
+        key: PrivateKey | None = None
+        try:
+            if self._clock() >= reserved.sign_before:
+                raise SigningTooLate
+            key = self._authority.signing_key(issuer, context.deadline)
+            return sign(key, prepared.tbs)
+        except AppError as error:
+            if key is None or (isinstance(error, BackendError) and error.nothing_signed):
+                with suppress(AppError):  # then it is the sweeper's
+                    self._ledger.commit(withdraw(reserved.id, context), Deadline.after(WITHDRAWING_TIME))
+            raise
 
     def _commit(self, action: str, decide: Callable[[Transaction], Certificate], context: Context) -> Certificate:
         return self._ledger.commit(Request(action, context, decide), context.deadline).value
@@ -188,13 +206,7 @@ def _reserve(certificate: Certificate) -> Callable[[Transaction], Certificate]:
             updated_at=tx.time,
             sign_before=tx.time + SIGNING_TIME,
         )
-        rows: tuple[Record, ...] = (
-            reserved,
-            SerialNumber(serial_number=reserved.serial_number, certificate_id=reserved.id),
-            CertifiedKey(public_key_sha256=reserved.public_key_sha256, user_id=None),
-            PendingCertificate(certificate_id=reserved.id, created_at=reserved.created_at),
-        )
-        for row in rows:
+        for row in rows_of(reserved):
             tx.put(row)
         return reserved
 

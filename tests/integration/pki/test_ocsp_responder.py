@@ -21,12 +21,13 @@ from shared.directory.records.certificate import (
     PendingCertificate,
     RevocationBacklog,
     RevocationReason,
+    SerialNumber,
 )
 from shared.directory.records.ocsp import OcspQuota
 from shared.directory.records.user import EntraDeletion, User
 from shared.directory.replica.queries import CertificateQuery
 from shared.directory.tables import TableStore
-from shared.pki.errors import BackendUnavailable
+from shared.pki.errors import BackendTimeout, BackendUnavailable
 from shared.pki.issuer_certificate import IssuerPlan
 from shared.pki.keys import KeyType
 from shared.pki.ocsp import LIFE, OcspResponder
@@ -174,6 +175,37 @@ def test_failures_do_not_make_the_issuer_sign_at_the_public_s_pace(
 
     assert replies == [OCSPResponseStatus.TRY_LATER] * 5
     assert len(attempts) == 1
+
+
+def test_a_reservation_that_was_certainly_not_signed_is_taken_back(
+    crls: TestCrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the sweeper would revoke it, and the CRL list a certificate that never was, at every failure."""
+
+    def down(*_: object) -> None:
+        raise BackendUnavailable("The key vault is down.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crls.ca.authority, "signing_key", down)
+        assert ask(responder_of(crls), crls, 1).response_status is OCSPResponseStatus.TRY_LATER
+
+    assert crls.ca.certificates() == []
+    assert list(crls.ca.ledger.scan(PendingCertificate)) == []
+    assert list(crls.ca.ledger.scan(SerialNumber)) == []
+
+
+def test_a_reservation_that_may_have_been_signed_is_left_to_the_sweeper(
+    crls: TestCrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise BackendTimeout("The key vault did not answer.")
+
+    monkeypatch.setattr("shared.pki.ocsp_certificate.sign", lost)
+
+    assert ask(responder_of(crls), crls, 1).response_status is OCSPResponseStatus.TRY_LATER
+
+    (pending,) = crls.ca.certificates()
+    assert pending.status is CertificateStatus.PENDING
 
 
 def test_all_processes_together_have_a_quota(crls: TestCrls, clock: SettableClock) -> None:
