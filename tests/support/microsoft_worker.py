@@ -37,6 +37,13 @@ class WorkerFunction:
     trigger: Mapping[str, Any]
     """The trigger's binding as in function.json: type, route, methods, schedule, ..."""
 
+    @classmethod
+    def of(cls, metadata: Any) -> Self:
+        """`metadata`: an RpcFunctionMetadata."""
+        bindings = [json.loads(binding) for binding in metadata.raw_bindings]
+        trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
+        return cls(metadata.name, metadata.function_id, trigger["name"], trigger)
+
     def takes(self, method: str, path: str) -> dict[str, str] | None:
         """The route parameters if this function takes the request, else None."""
         if self.trigger["type"] != "httpTrigger" or method not in self.trigger.get("methods", [method]):
@@ -73,7 +80,7 @@ class MicrosoftWorker:
         except BaseException:
             self._process.stop()
             raise
-        self.functions = {found.name: _indexed(found) for found in metadata.function_metadata_results}
+        self.functions = {found.name: WorkerFunction.of(found) for found in metadata.function_metadata_results}
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -86,15 +93,8 @@ class MicrosoftWorker:
                 break
         else:
             raise LookupError(f"no function takes {method} {path}")
-        http = self._protos.RpcHttp(
-            method=method,
-            url=f"https://app.example{path}",
-            headers={name.lower(): value for name, value in (headers or {}).items()},
-            query={name: value for name, value in parse_qsl(url.query) if value},
-            params=parameters,
-            body=self._protos.TypedData(bytes=body),
-        )
-        reply = self._invoke(function, self._protos.TypedData(http=http)).return_value.http
+        http = http_trigger(self._protos, method, path, headers or {}, parameters, body)
+        reply = self._invoke(function, http).return_value.http
         return WorkerReply(int(reply.status_code), dict(reply.headers), reply.body.bytes)
 
     def fire_timer(self, name: str) -> None:
@@ -114,10 +114,7 @@ class MicrosoftWorker:
         self.stop()
 
     def _invoke(self, function: WorkerFunction, trigger: Any) -> Any:
-        binding = self._protos.ParameterBinding(name=function.argument, data=trigger)
-        invocation = self._protos.InvocationRequest(
-            invocation_id=str(uuid.uuid4()), function_id=function.id, input_data=[binding]
-        )
+        invocation = invocation_of(self._protos, function, trigger)
         self._process.send(json_format.MessageToJson(invocation, indent=None))
         response = self._receive(self._protos.InvocationResponse())
         assert response.invocation_id == invocation.invocation_id
@@ -131,40 +128,81 @@ class MicrosoftWorker:
         return json_format.Parse(line, message)
 
 
-def _indexed(metadata: Any) -> WorkerFunction:
-    bindings = [json.loads(binding) for binding in metadata.raw_bindings]
-    trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
-    return WorkerFunction(metadata.name, metadata.function_id, trigger["name"], trigger)
+def http_trigger(
+    protos: SimpleNamespace,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    parameters: Mapping[str, str],
+    body: bytes,
+) -> Any:
+    """A request as the host hands it to its worker: empty query parameters are gone, header names are lower case."""
+    http = protos.RpcHttp(
+        method=method,
+        url=f"https://app.example{path}",
+        headers={name.lower(): value for name, value in headers.items()},
+        query={name: value for name, value in parse_qsl(urlsplit(path).query) if value},
+        params=parameters,
+        body=protos.TypedData(bytes=body),
+    )
+    return protos.TypedData(http=http)
+
+
+def invocation_of(protos: SimpleNamespace, function: WorkerFunction, trigger: Any) -> Any:
+    binding = protos.ParameterBinding(name=function.argument, data=trigger)
+    return protos.InvocationRequest(invocation_id=str(uuid.uuid4()), function_id=function.id, input_data=[binding])
+
+
+class Runtime:
+    """Microsoft's library in this process, which must be one of its own, with the app of a folder.
+
+    `protos`: the classes of the messages that it takes and gives.
+    """
+
+    def __init__(self, protos: SimpleNamespace, message: SimpleNamespace) -> None:
+        self.protos, self._message = protos, message
+
+    @classmethod
+    async def start(cls, root: Path) -> Self:
+        """Raises: SystemExit with what the library says where it cannot load the app."""
+        sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (root, REPOSITORY)]
+        sys.path.append(str(root))  # last, as in Azure
+        os.chdir(root)
+        protos = protocol()
+        runtime.start_threadpool_executor()
+        init = protos.WorkerInitRequest(host_version="4.0", function_app_directory=str(root))
+        properties = {"host": "127.0.0.1", "protos": protos}
+        message = SimpleNamespace(request=protos.StreamingMessage(worker_init_request=init), properties=properties)
+        started = await runtime.worker_init_request(message)
+        if started.result.status != protos.StatusResult.Success:
+            raise SystemExit(f"{started.result.exception.message}\n{started.result.exception.stack_trace}")
+        return cls(protos, message)
+
+    async def index(self) -> Any:
+        """A FunctionMetadataResponse."""
+        return await runtime.functions_metadata_request(self._message)
+
+    async def invoke(self, invocation: Any) -> Any:
+        """An InvocationResponse."""
+        request = self.protos.StreamingMessage(invocation_request=invocation)
+        return await runtime.invocation_request(SimpleNamespace(request=request, properties=self._message.properties))
 
 
 async def _work(root: Path, replies: IO[str]) -> None:
-    protos = protocol()
-    properties = {"host": "127.0.0.1", "protos": protos}
-
     def send(message: Any) -> None:
         replies.write(f"{MARK}{json_format.MessageToJson(message, indent=None)}\n")
         replies.flush()
 
-    init = protos.WorkerInitRequest(host_version="4.0", function_app_directory=str(root))
-    message = SimpleNamespace(request=protos.StreamingMessage(worker_init_request=init), properties=properties)
-    started = await runtime.worker_init_request(message)
-    if started.result.status != protos.StatusResult.Success:
-        raise SystemExit(f"{started.result.exception.message}\n{started.result.exception.stack_trace}")
-    send(await runtime.functions_metadata_request(message))
+    app = await Runtime.start(root)
+    send(await app.index())
     for line in sys.stdin:
-        invocation = json_format.Parse(line, protos.InvocationRequest())
-        message.request = protos.StreamingMessage(invocation_request=invocation)
-        send(await runtime.invocation_request(message))
+        send(await app.invoke(json_format.Parse(line, app.protos.InvocationRequest())))
 
 
 def main() -> None:
     root = Path(sys.argv[1]).resolve()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the app prints is no message
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (root, REPOSITORY)]
-    sys.path.append(str(root))  # last, as in Azure
-    os.chdir(root)
-    runtime.start_threadpool_executor()
     asyncio.run(_work(root, replies))
 
 
