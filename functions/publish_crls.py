@@ -2,7 +2,10 @@
 
 import azure.functions as func
 
+from shared.context import system_clock
 from shared.services import services, timer_context
+from shared.telemetry.crls import crl_facts
+from shared.telemetry.work import timer_run
 
 bp = func.Blueprint()
 
@@ -10,4 +13,7 @@ bp = func.Blueprint()
 @bp.timer_trigger(arg_name="timer", schedule="15 * * * * *", run_on_startup=False, use_monitor=True)
 def publish_crls(timer: func.TimerRequest) -> None:
     """Makes a CRL for each issuer that needs one. All revocations since the last run go into the same one."""
-    services().crl_publisher.publish_due(timer_context("publish_crls"))
+    with timer_run(timer_context("publish_crls")) as run:
+        publisher = services().crl_publisher
+        publications = publisher.publish_due(run.context)
+        run.tell(crl_facts(publications, publisher.issuers(), system_clock()))

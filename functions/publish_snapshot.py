@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from shared.services import services, timer_context
+from shared.telemetry.work import timer_run
 
 bp = func.Blueprint()
 
@@ -10,4 +11,5 @@ bp = func.Blueprint()
 @bp.timer_trigger(arg_name="timer", schedule="20 */10 * * * *", run_on_startup=False, use_monitor=True)
 def publish_snapshot(timer: func.TimerRequest) -> None:
     """Does nothing in a directory that builds quickly, or while the last copy is recent."""
-    services().replica.publish_snapshot(timer_context("publish_snapshot").deadline)
+    with timer_run(timer_context("publish_snapshot")) as run:
+        services().replica.publish_snapshot(run.context.deadline)

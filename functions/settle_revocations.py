@@ -1,8 +1,11 @@
 """The timer that finishes what revocation leaves for later."""
 
+from dataclasses import asdict
+
 import azure.functions as func
 
 from shared.services import services, timer_context
+from shared.telemetry.work import timer_run
 
 bp = func.Blueprint()
 
@@ -10,4 +13,5 @@ bp = func.Blueprint()
 @bp.timer_trigger(arg_name="timer", schedule="45 */5 * * * *", run_on_startup=False, use_monitor=True)
 def settle_revocations(timer: func.TimerRequest) -> None:
     """Goes on with users who have many certificates, and ends holds of over 30 days."""
-    services().revocation_upkeep.run(timer_context("settle_revocations"))
+    with timer_run(timer_context("settle_revocations")) as run:
+        run.tell(asdict(services().revocation_upkeep.run(run.context)))

@@ -4,6 +4,7 @@ import azure.functions as func
 
 from shared.services import services, timer_context
 from shared.settings import sync_schedule
+from shared.telemetry.work import timer_run
 
 bp = func.Blueprint()
 
@@ -11,4 +12,5 @@ bp = func.Blueprint()
 @bp.timer_trigger(arg_name="timer", schedule=sync_schedule(), run_on_startup=False, use_monitor=True)
 def sync_tenant(timer: func.TimerRequest) -> None:
     """Starts or continues the tenant sync; does nothing when nothing is due or another runner is at work."""
-    services().tenant_sync.run(timer_context("sync_tenant"))
+    with timer_run(timer_context("sync_tenant")) as run:
+        services().tenant_sync.run(run.context)

@@ -5,24 +5,31 @@ The Functions host tries routes in the order of function names, so this one must
 
 import azure.functions as func
 
-from shared.api.endpoint import request_id_of
+from shared.api.endpoint import observed, request_id_of
 from shared.api.errors import MethodNotAllowed, RouteNotFound, error_reply
 from shared.api.routes import ROUTE_PREFIX, allowed_methods
+from shared.errors import AppError
 
 bp = func.Blueprint()
 
+ANY_PATH = "{*path}"
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-@bp.route(route="{*path}", methods=ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+@bp.route(route=ANY_PATH, methods=ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
 def zz_unmatched(req: func.HttpRequest) -> func.HttpResponse:
     """An unknown route (404), or a known one with another method (405 with `Allow`)."""
-    path = str(req.route_params.get("path") or "").strip("/")
+    request_id = request_id_of(req)
+    with observed(req, "zz_unmatched", ANY_PATH, request_id) as seen:
+        seen.error = _refusal(str(req.method), str(req.route_params.get("path") or "").strip("/"))
+        reply = error_reply(seen.error, request_id, req.headers.get("accept", ""))
+        seen.status = reply.status_code
+    return reply
+
+
+def _refusal(method: str, path: str) -> AppError:
     allowed = allowed_methods(path)
     shown = f"{ROUTE_PREFIX}/{path}"[:200]
-    error = (
-        MethodNotAllowed(str(req.method), shown, allowed)
-        if allowed
-        else RouteNotFound(f"The route {shown} could not be found.")
-    )
-    return error_reply(error, request_id_of(req), req.headers.get("accept", ""))
+    if allowed:
+        return MethodNotAllowed(method, shown, allowed)
+    return RouteNotFound(f"The route {shown} could not be found.")

@@ -5,10 +5,9 @@ permission, body size and type, JSON, fields, records. Route and method were set
 """
 
 import inspect
-import logging
 import re
-import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -22,13 +21,12 @@ from shared.api.errors import HttpsRequired, MalformedUrl, NoSuchId, error_reply
 from shared.api.permissions import Permission
 from shared.api.public_url import public_url
 from shared.api.replies import Result, response_of
-from shared.api.routes import Route, register_route
+from shared.api.routes import ROUTE_PREFIX, Route, register_route
 from shared.api.validation import validated
 from shared.context import Actor, ActorKind, Context
 from shared.errors import AppError
 from shared.services import services
-
-log = logging.getLogger("entra_pki.api")
+from shared.telemetry.work import ObservedRequest, observed_request
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -130,28 +128,28 @@ def request_id_of(req: func.HttpRequest) -> str:
 
 
 def _serve(req: func.HttpRequest, route: Route, handler: Handler) -> func.HttpResponse:
-    started = time.perf_counter()
     request_id = request_id_of(req)
-    actor = PUBLIC
-    try:
-        if route.permission is not None or route.https_only:
-            _require_https(req)
-        if route.permission is not None:
-            actor = _authorised(req, route.permission)
-        call: Call[Any, Any] = Call(req, Context(actor, request_id), _body(req, route), _query(req, route))
-        response = response_of(handler(call), route, request_id, req.headers)
-    except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
-        response = error_reply(error, request_id, req.headers.get("accept", ""))
-    log.info(
-        "%s %s by %s:%s in %.1f ms, request %s",
-        route.function,
-        response.status_code,
-        actor.kind,
-        actor.id,
-        (time.perf_counter() - started) * 1000,
-        request_id,
-    )
+    with observed(req, route.function, route.template, request_id) as seen:
+        try:
+            if route.permission is not None or route.https_only:
+                _require_https(req)
+            if route.permission is not None:
+                seen.actor = _authorised(req, route.permission)
+            call: Call[Any, Any] = Call(req, Context(seen.actor, request_id), _body(req, route), _query(req, route))
+            response = response_of(handler(call), route, request_id, req.headers)
+        except Exception as error:  # noqa: BLE001  (the one place that answers for everything)
+            seen.error = error
+            response = error_reply(error, request_id, req.headers.get("accept", ""))
+        seen.status = response.status_code
     return response
+
+
+def observed(
+    req: func.HttpRequest, function: str, template: str, request_id: str
+) -> AbstractContextManager[ObservedRequest]:
+    """The request's log line, span and duration; whoever asks counts as the public until authenticated."""
+    route = f"{ROUTE_PREFIX}/{template}"
+    return observed_request(function, str(req.method), route, req.headers, request_id, PUBLIC)
 
 
 def _authorised(req: func.HttpRequest, permission: Permission) -> Actor:

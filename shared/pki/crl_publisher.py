@@ -7,6 +7,7 @@ same time and wherever one of them dies.
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -94,7 +95,10 @@ class CrlPublisher:
             return self.publish(issuer.id, context, force=False)
         except AppError as error:
             log.error("the CRL of %s was not published: %s %s", issuer.id, error.code, error.message)
-            return CrlPublication(issuer.id, None, published=False, error=error)
+            pointer = None
+            with suppress(AppError):
+                pointer = self._ledger.get(CrlPointer, crl_key(issuer.id))
+            return CrlPublication(issuer.id, pointer, published=False, error=error)
 
     def _publish(self, issuer: IssuerMaterial, context: Context, force: bool) -> CrlPublication:
         now = self._clock().replace(microsecond=0)

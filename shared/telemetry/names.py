@@ -159,6 +159,7 @@ FIELDS: Mapping[Event, tuple[str, ...]] = {
     Event.SYNC: (
         *_COMMON,
         *("actor_kind", "actor_id", "mode", "phase", "created", "updated", "deactivated", "unchanged", "failed"),
+        "certificates",
         *("graph_requests", "resource_units", "throttled", "lag_s"),
     ),
 }

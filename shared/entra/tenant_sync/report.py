@@ -106,25 +106,10 @@ class SyncReport:
     def duration(self) -> timedelta:
         return self.finished_at - self.started_at
 
-    def log_line(self) -> str:
-        """One line of `name=value`, fit for an alert on `outcome`."""
-        parts = {
-            "outcome": self.outcome,
-            "mode": self.mode,
-            "phase": self.phase,
-            "seconds": f"{self.duration.total_seconds():.1f}",
-            "created": self.created,
-            "updated": self.updated,
-            "deactivated": self.deactivated,
-            "unchanged": self.unchanged,
-            "failed": self.failed,
-            "certificates": self.counts.certificates,
-            "requests": self.requests,
-            "resource_units": self.resource_units,
-            "throttled": self.throttled,
-            "error": self.error_code or "-",
-        }
-        return "tenant_sync " + " ".join(f"{name}={value}" for name, value in parts.items())
+    @property
+    def is_calm(self) -> bool:
+        """Whether nobody need look at it."""
+        return self.outcome in (Outcome.COMPLETED, Outcome.CONTINUED, Outcome.BUSY)
 
 
 @dataclass(frozen=True)

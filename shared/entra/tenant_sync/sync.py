@@ -39,6 +39,8 @@ from shared.entra.tenant_sync.work import ListingNotCredible, OutOfTime, SyncPol
 from shared.entra.tenant_sync.writer import SyncWriter
 from shared.entra.user_changes import UserChanges
 from shared.errors import AppError
+from shared.telemetry.recorder import recorder
+from shared.telemetry.syncs import tell_sync
 
 log = logging.getLogger("shared.entra.tenant_sync")
 
@@ -95,6 +97,7 @@ class TenantSync:
         self._changes = UserChanges(observers, frozenset(policy.group_ids))
         self._names = GroupNames(ledger)
         self._status: tuple[float, SyncStatus] | None = None
+        self._last_success_at: datetime | None = None
         self._lock = threading.Lock()
 
     def run(self, context: Context, order: SyncOrder = ORDINARY, watch: Watch | None = None) -> SyncReport:
@@ -105,7 +108,7 @@ class TenantSync:
             fencing = keeper.take(_owner(context))
         except AppError as error:
             outcome = Outcome.BUSY if isinstance(error, LeaseTaken) else Outcome.FAILED
-            return self._told(self._report(started, outcome, None, error))
+            return self._told(self._report(started, outcome, None, error), context)
         return self._run_leased(started, keeper, fencing, context, order, watch)
 
     def start(self, context: Context, order: SyncOrder = ORDINARY) -> None:
@@ -147,7 +150,8 @@ class TenantSync:
         watch: Watch | None,
     ) -> SyncReport:
         try:
-            return self._told(self._run_alone(started, keeper, fencing, context, order, watch))
+            with recorder().span("sync"):
+                return self._told(self._run_alone(started, keeper, fencing, context, order, watch), context)
         finally:
             with contextlib.suppress(AppError):  # it ends by itself
                 keeper.give_back()
@@ -199,6 +203,7 @@ class TenantSync:
             failure = error
             outcome = Outcome.INCOMPLETE if isinstance(error, ListingNotCredible) else Outcome.FAILED
         report = self._report(started, outcome, checkpoint, failure)
+        self._last_success_at = checkpoint.last_success_at
         self._keep(report, checkpoint, store, failure)
         return report
 
@@ -272,10 +277,9 @@ class TenantSync:
             error=error.message if error else None,
         )
 
-    def _told(self, report: SyncReport) -> SyncReport:
+    def _told(self, report: SyncReport, context: Context) -> SyncReport:
         self._status = None
-        calm = report.outcome in (Outcome.COMPLETED, Outcome.CONTINUED, Outcome.BUSY)
-        log.log(logging.INFO if calm else logging.WARNING, "%s", report.log_line())
+        tell_sync(report, self._last_success_at, context)
         return report
 
 

@@ -1,5 +1,6 @@
 """The tenant sync end to end: a directory in the emulator, a ledger on Azurite, and whether they are in step."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -428,8 +429,8 @@ def test_a_preview_tells_and_does_nothing(
 def test_each_run_leaves_one_line_in_the_log(
     tenant_sync: TenantSync, context: Context, people: list[DirectoryObject], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", logger="shared.entra.tenant_sync")
+    caplog.set_level("INFO", logger="entra_pki.sync")
     tenant_sync.run(context)
-    [line] = [record.getMessage() for record in caplog.records if record.name == "shared.entra.tenant_sync"]
-    assert line.startswith("tenant_sync outcome=completed mode=full")
-    assert "created=30" in line
+    [line] = [json.loads(record.getMessage()) for record in caplog.records if record.name == "entra_pki.sync"]
+    assert (line["event"], line["outcome"], line["mode"], line["created"]) == ("sync", "completed", "full", 30)
+    assert line["lag_s"] == 0
