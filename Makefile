@@ -13,7 +13,7 @@ RUNTIME := azure-functions-runtime==1.3.0
 
 # A stamp carries the checksum of what was installed from: unchanged files mean nothing to do.
 checksum = $(shell { cat $(1); echo '$(2)'; } | cksum | tr ' ' '-')
-PYTHON_READY := $(VENV)/ready-$(call checksum,requirements.txt requirements-cli.txt requirements-dev.txt requirements-pkcs11.txt,$(RUNTIME))
+PYTHON_READY := $(VENV)/ready-$(call checksum,requirements.txt requirements-cli.txt requirements-dev.txt requirements-pkcs11.txt requirements-telemetry.txt,$(RUNTIME))
 AZURITE := local/azurite
 AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/package.json $(AZURITE)/package-lock.json)
 

@@ -40,7 +40,7 @@ BLOB_API_VERSION = "2024-11-04"  # the SDK's default is ahead of what Azurite ta
 # What a developer's shell may set for another app or another cloud; it must not reach this one.
 OWN_PREFIXES = (
     *("API_", "ENTRA_", "GRAPH_", "CA_", "PKI_", "DIRECTORY_", "AZURE_", "AzureWebJobs", "FUNCTIONS_", "PYTHON_"),
-    *("WEBSITE_", "IDENTITY_", "MSI_", "APPLICATIONINSIGHTS_"),
+    *("WEBSITE_", "IDENTITY_", "MSI_", "APPLICATIONINSIGHTS_", "OTEL_", "TELEMETRY_", "LOG_"),
 )
 TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

@@ -18,6 +18,8 @@ from uuid import UUID
 
 from shared.entra.clouds import GRAPH_AUDIENCES
 from shared.errors import AppError
+from shared.telemetry.lines import Format
+from shared.telemetry.recorder import EXPORTER_NEEDS, Exporter
 
 T = TypeVar("T")
 
@@ -169,6 +171,7 @@ class Settings:
             environment=dict(environment),
         )
         _refuse_contradictions(reader, settings.pki)
+        _check_telemetry(reader)
         if not development:
             _refuse_laptop_settings(reader, settings)
         if reader.problems:
@@ -535,6 +538,15 @@ def _refuse_contradictions(read: _Reader, pki: PkiSettings) -> None:
         read.problem(
             "ENTRA_DEFAULT_KEY_SIZE", f"is {pki.default_key_size}, below PKI_MIN_RSA_KEY_SIZE={pki.min_rsa_key_size}."
         )
+
+
+def _check_telemetry(read: _Reader) -> None:
+    """Telemetry reads these by itself, so that it also tells of requests that fail because the settings are wrong."""
+    read.parsed("LOG_FORMAT", Format, Format.JSON, " or ".join(Format))
+    for exporter in read.many("TELEMETRY_EXPORT", Exporter, " and ".join(Exporter)):
+        needed = EXPORTER_NEEDS[Exporter(exporter)]
+        if read.text(needed) is None:
+            read.problem(needed, f"is required with TELEMETRY_EXPORT={exporter}: where it goes.")
 
 
 def _refuse_laptop_settings(read: _Reader, settings: Settings) -> None:

@@ -138,7 +138,7 @@ class Exporter(StrEnum):
     """To the Application Insights of APPLICATIONINSIGHTS_CONNECTION_STRING."""
 
 
-REQUIRED = {
+EXPORTER_NEEDS = {
     Exporter.OTLP: "OTEL_EXPORTER_OTLP_ENDPOINT",
     Exporter.AZURE_MONITOR: "APPLICATIONINSIGHTS_CONNECTION_STRING",
 }
@@ -151,4 +151,4 @@ def chosen_exporters(environment: Mapping[str, str]) -> tuple[Exporter, ...]:
         chosen = tuple(dict.fromkeys(map(Exporter, names)))
     except ValueError:
         return ()
-    return chosen if all(environment.get(REQUIRED[each], "").strip() for each in chosen) else ()
+    return chosen if all(environment.get(EXPORTER_NEEDS[each], "").strip() for each in chosen) else ()

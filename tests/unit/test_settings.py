@@ -50,6 +50,17 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert settings.storage.table == "directory"
 
 
+def test_telemetry_names_what_it_does_not_know_and_what_it_lacks() -> None:
+    assert set(problems(LAPTOP | {"LOG_FORMAT": "xml", "TELEMETRY_EXPORT": "statsd"})) == {
+        "LOG_FORMAT",
+        "TELEMETRY_EXPORT",
+    }
+    assert set(problems(LAPTOP | {"TELEMETRY_EXPORT": "otlp, azure_monitor"})) == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    }
+
+
 def test_a_deployment_with_managed_identity_needs_no_secret() -> None:
     settings = Settings.read(AZURE)
 
