@@ -1,7 +1,7 @@
 """What belongs into the CRL of an issuer: everything that is revoked or on hold, as of one position of the log."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,10 +12,12 @@ from shared.directory.records.certificate import (
     Certificate,
     CertificateStatus,
     CertificateType,
+    CertifiedKey,
     RevocationBacklog,
     RevocationReason,
     UserCertificate,
     certificate_key,
+    certified_key_key,
     user_certificates_prefix,
 )
 from shared.directory.records.crl import CarriedRevocation, carried_prefix
@@ -80,11 +82,19 @@ class CrlReader:
             further = {entry.serial_number: entry for entry in (*carried, *self._of_backlog(issuer_id, backlog))}
             return self._written(issuer_id, seq, _merged(listed, further), this_update, before)
 
-    def of_backlog(self, certificate: Certificate, user: User) -> Certificate:
-        """The certificate as it counts: a user in the backlog has records that are not where they belong yet."""
-        if certificate.status is CertificateStatus.REVOKED or not user.revocation_pending:
-            return certificate
-        return self._departures.outcome(certificate, user)
+    def of_backlog(self, certificates: Collection[Certificate], user: User) -> list[Certificate]:
+        """A user's certificates as they count: in the backlog, records are not all where they belong yet."""
+        if not user.revocation_pending:
+            return list(certificates)
+        keys = self._ledger.get_many(
+            CertifiedKey, sorted({certified_key_key(each.public_key_sha256) for each in certificates})
+        )
+        return [
+            each
+            if each.status is CertificateStatus.REVOKED
+            else self._departures.outcome(each, user, keys.get(certified_key_key(each.public_key_sha256)))
+            for each in certificates
+        ]
 
     def _written(
         self,
@@ -132,7 +142,7 @@ class CrlReader:
                 links = self._ledger.scan(UserCertificate, start=prefix, end=prefix_end(prefix))
                 keys = [certificate_key(link.certificate_id) for link in links]
                 certificates = self._ledger.get_many(Certificate, keys).values()
-                for certificate in (self.of_backlog(each, user) for each in certificates):
+                for certificate in self.of_backlog(certificates, user):
                     if certificate.issuer_id == issuer_id and certificate.status in TAKEN_AWAY:
                         yield _revoked(certificate, user)
 

@@ -83,8 +83,9 @@ class Departures:
         """
         changes = [(certificate, self._settled(tx, certificate, user)) for certificate in _live(tx, user)]
         due = [(before, after) for before, after in changes if after is not before]
+        since = user.updated_at if user.revocation_pending else tx.time
         for before, after in due[:AT_ONCE]:
-            tx.put(replace(after, revoked_at=_moment(before, after, tx), updated_at=tx.time))
+            tx.put(replace(after, revoked_at=_moment(before, after, since), updated_at=tx.time))
             if before.status is CertificateStatus.PENDING:
                 tx.delete(PendingCertificate, pending_certificate_key(before.id))
         behind = len(due) > AT_ONCE
@@ -93,18 +94,20 @@ class Departures:
         elif user.revocation_pending:
             tx.delete(RevocationBacklog, revocation_backlog_key(user.id))
         if user.revocation_pending is not behind:
-            tx.put(replace(user, revocation_pending=behind))
+            tx.put(replace(user, revocation_pending=behind, updated_at=tx.time))
         return tuple(_loss(before, after, user) for before, after in due if after.revocation_reason is not None)
 
     def _settled(self, tx: Transaction, certificate: Certificate, user: User) -> Certificate:
-        key = tx.get(CertifiedKey, certified_key_key(certificate.public_key_sha256))
+        return self.outcome(certificate, user, tx.get(CertifiedKey, certified_key_key(certificate.public_key_sha256)))
+
+    def outcome(self, certificate: Certificate, user: User, key: CertifiedKey | None = None) -> Certificate:
+        """The certificate as it should be for this user; the same object where nothing is to be done.
+
+        `key`: what is known of its key, unless it is known not to have leaked.
+        """
         if key is not None and key.compromised:
             leaked = _revoked(certificate, RevocationReason.KEY_COMPROMISE)
             return replace(leaked, revocation_source=RevocationSource.REQUEST)
-        return self.outcome(certificate, user)
-
-    def outcome(self, certificate: Certificate, user: User) -> Certificate:
-        """The certificate as it should be for this user; the same object where nothing is to be done."""
         if user.object_id is None or user.object_id in self._policy.exempt:
             return certificate
         if user.deletion is EntraDeletion.HARD:
@@ -201,8 +204,8 @@ def _loss(before: Certificate, after: Certificate, user: User) -> CertificateLos
     return CertificateLoss(before.id, before.serial_number, before.subject, after.revocation_reason, usable)
 
 
-def _moment(before: Certificate, after: Certificate, tx: Transaction) -> datetime | None:
+def _moment(before: Certificate, after: Certificate, since: datetime) -> datetime | None:
     """Since when it is revoked: a hold that becomes a revocation keeps its beginning (RFC 5280 5.3.1 lets it)."""
     if after.status is CertificateStatus.ISSUED:
         return None
-    return before.revoked_at or tx.time
+    return before.revoked_at or since

@@ -106,7 +106,8 @@ class OcspStatuses:
         if certificate.user_id in exceptions.backlog:
             user = self._ledger.get(User, user_key(certificate.user_id or 0))
             if user is not None:
-                certificate = self._reader.of_backlog(certificate, user)
+                moment = certificate.revoked_at or user.updated_at
+                (certificate,) = self._reader.of_backlog([certificate], user)
         return _status(certificate.status, moment, certificate.revocation_reason)
 
     def _current_exceptions(self) -> _Exceptions:

@@ -20,9 +20,14 @@ from shared.pki.crl import CODE_SIGNING_RETENTION, LIFE
 from shared.pki.crl_errors import CrlNotPublished, CrlNumberUsed
 from shared.pki.crl_publisher import KEPT
 from shared.pki.crl_store import crl_folder, crl_name
+from shared.pki.departures import AT_ONCE, DeparturePolicy, Departures
 from shared.pki.errors import SigningTooLate
 from shared.pki.issuer_certificate import IssuerPlan
-from shared.pki.keys import KeyType
+from shared.pki.keys import KeyType, generate_key
+from shared.pki.ocsp_codec import Revoked
+from shared.pki.ocsp_statuses import OcspStatuses
+from shared.pki.revocation import Revocation
+from shared.pki.revocation_upkeep import RevocationUpkeep
 from shared.pki.sweeper import Sweeper
 from tests.support.crls import TestCrls, blob_store, number_of, reasons
 from tests.support.pki import SettableClock, TestCa, context, order
@@ -192,6 +197,32 @@ def test_certificates_of_a_user_in_the_backlog_count_as_the_policy_says(crls: Te
 
     assert reasons(crls.current()) == {each.serial_number: "cessationOfOperation" for each in certificates}
     assert earlier.status is CertificateStatus.HELD
+
+
+def test_all_certificates_of_a_leaked_key_are_in_the_next_crl_however_many_they_are(crls: TestCrls) -> None:
+    user, key = crls.ca.add_user(), generate_key(KeyType.P_256)
+    departures = Departures(DeparturePolicy())
+    orders = [order(user, key, validity_days=days) for days in range(30, 30 + AT_ONCE + 3)]
+    certificates = [crls.ca.issuance.issue(each, context()).certificate for each in orders]
+    other = crls.ca.issuance.issue(order(user), context()).certificate
+    Revocation(crls.ca.ledger, departures).revoke(certificates[0].id, RevocationReason.KEY_COMPROMISE, context())
+    left = [each for each in crls.ca.certificates() if each.status is CertificateStatus.ISSUED]
+
+    crls.publish_due()
+
+    first = crls.current()
+    assert len(left) == 3 and other.id in {each.id for each in left}
+    assert reasons(first) == {each.serial_number: "keyCompromise" for each in certificates}
+    (reply,) = OcspStatuses(crls.ca.ledger, crls.replica, crls.reader).of(
+        crls.issuer.id, [certificates[-1].serial_number], context().deadline
+    )
+    assert isinstance(reply, Revoked) and reply.reason is RevocationReason.KEY_COMPROMISE
+    assert RevocationUpkeep(crls.ca.ledger, crls.replica, departures).run(context()).settled == 1
+    crls.publish()
+    assert {each.serial_number: each.revocation_date_utc for each in crls.current()} == {
+        each.serial_number: each.revocation_date_utc for each in first
+    }
+    assert crls.ca.certificate(other.id).status is CertificateStatus.ISSUED
 
 
 def test_a_retired_issuer_goes_on_with_a_crl_of_its_own(crls: TestCrls) -> None:
