@@ -68,12 +68,18 @@ class InvocationFailed(Exception):
 class MicrosoftWorker:
     """A running worker with the app of `root`; `functions` are what it indexed, by name.
 
+    Args:
+        packages: a folder with all packages that the app can import; None means those of this environment.
+
     Raises: ChildFailed when the library cannot index the app.
     """
 
-    def __init__(self, environment: Mapping[str, str], root: Path = REPOSITORY) -> None:
+    def __init__(self, environment: Mapping[str, str], root: Path = REPOSITORY, packages: Path | None = None) -> None:
         self._protos = protocol()
         command = [sys.executable, "-m", "tests.support.microsoft_worker", str(root)]
+        if packages is not None:
+            command.insert(1, "-S")  # without this environment's packages
+            environment = {**environment, "PYTHONPATH": str(packages)}
         self._process = ChildProcess("Microsoft's worker", command, environment=environment)
         try:
             metadata = self._receive(self._protos.FunctionMetadataResponse())
