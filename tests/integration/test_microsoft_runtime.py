@@ -1,4 +1,7 @@
-"""Every function of the app, indexed and invoked by Microsoft's own worker library; not by our imitation of a host."""
+"""Every function of the app, indexed and invoked by Microsoft's own worker library; not by our imitation of a host.
+
+The app is the unpacked deployment package, and it can import nothing but what requirements.txt brings.
+"""
 
 import base64
 import json
@@ -17,6 +20,7 @@ from cryptography.x509.ocsp import OCSPRequestBuilder
 from local.entra.directory_control import DirectoryObject
 from local.stack import ABILITY, Stack, clean_environment
 from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
+from tests.support.shipped import Shipped
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
@@ -107,13 +111,19 @@ def ocsp_facts(certificate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack) -> Iterator[World]:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """The deployment package and its packages."""
+    return Shipped.unpack(tmp_path_factory.mktemp("shipped"))
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, shipped: Shipped) -> Iterator[World]:
     ada = stack.entra.add_user("ada@contoso.example", displayName="Ada Lovelace")
     facts: dict[str, Any] = {
         "upn": ada.user_principal_name,
         "entra_token": stack.entra.mint_token(user=ada, roles=[ABILITY]),
     }
-    with MicrosoftWorker(stack.environment) as worker:
+    with MicrosoftWorker(stack.environment, shipped.root, shipped.packages) as worker:
         world = World(worker, stack, ada, facts)
         facts["user_id"] = world.ask(CASES["sync_user"]).json()["user"]["id"]
         kept, revocable, held = (world.provision() for _ in range(3))
@@ -182,8 +192,8 @@ def test_both_hosts_give_the_same_reply(world: World) -> None:
     assert ours == theirs
 
 
-def test_an_app_without_settings_is_indexed_and_says_that_it_is_not_configured(stack: Stack) -> None:
-    with MicrosoftWorker(clean_environment(stack.folder)) as worker:
+def test_an_app_without_settings_is_indexed_and_says_that_it_is_not_configured(stack: Stack, shipped: Shipped) -> None:
+    with MicrosoftWorker(clean_environment(stack.folder), shipped.root, shipped.packages) as worker:
         assert set(worker.functions) == set(stack.host.functions)
         health = worker.request("GET", f"{ENTRA}/health")
         refused = worker.request("GET", f"{ENTRA}/users", headers={"Authorization": "Bearer x"})
