@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from shared.context import Deadline, system_clock
 from shared.directory.records.crl import CrlPointer, crl_key
 from shared.health import HEALTHY, PROBE_TIMEOUT, SEVERITY, Finding, HealthStatus, Probe
+from shared.pki.expiry_status import receiver_name
 
 if TYPE_CHECKING:
     from shared.services import Services
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 SYNC_LATE_AFTER = timedelta(hours=1)
 CRL_LATE_AFTER = timedelta(minutes=90)
+NOTICES_LATE_AFTER = timedelta(hours=2)
 CRL_LARGE = 15_000_000
 """Bytes. Entra's certificate-based authentication takes CRLs of up to 20 MB
 (https://learn.microsoft.com/entra/identity/authentication/concept-certificate-based-authentication-certificate-revocation-list)."""
@@ -27,6 +29,7 @@ def probes(services: "Services") -> Mapping[str, Probe]:
         "signing": lambda: signing(services),
         "sync": lambda: sync(services),
         "crl": lambda: crl(services),
+        "notices": lambda: notices(services),
     }
 
 
@@ -97,6 +100,25 @@ def crl(services: "Services") -> Finding:
     if not findings:
         return Finding(HealthStatus.NOT_CONFIGURED, "There is no issuer yet.")
     return max(findings, key=lambda finding: SEVERITY.index(finding.status))
+
+
+def notices(services: "Services") -> Finding:
+    """Expiry notices are raised, and reach the webhook."""
+    configured, status = services.settings.notices, services.notice_statuses.get()
+    if not configured.days:
+        return Finding(HealthStatus.NOT_CONFIGURED)
+    reason = None
+    if status.gone and configured.webhook_url and status.gone == receiver_name(configured.webhook_url):
+        reason = "The webhook for expiry notices answered 410 Gone: nothing is sent there any more."
+    elif status.dead:
+        reason = f"{status.dead} expiry notices were given up, the last one for: {status.error}."
+    elif status.failing_since and system_clock() - status.failing_since > NOTICES_LATE_AFTER:
+        since = f"{status.failing_since:%Y-%m-%d %H:%M} UTC"
+        reason = f"No expiry notice has reached the webhook since {since}: {status.error}."
+    elif status.finished_at and system_clock() - status.finished_at > NOTICES_LATE_AFTER:
+        reason = f"The timer send_expiry_notices last ended at {status.finished_at:%Y-%m-%d %H:%M} UTC."
+    advice = " See `manage.py certs expiring`, then `manage.py certs retry-notices`."
+    return HEALTHY if reason is None else Finding(HealthStatus.DEGRADED, reason + advice)
 
 
 def _crl_of(pointer: CrlPointer | None, issuer_id: str, now: datetime) -> Finding:

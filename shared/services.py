@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from shared.pki.crl_publisher import CrlPublisher
     from shared.pki.crl_store import CrlStore
     from shared.pki.departures import Departures
+    from shared.pki.expiry_delivery import ExpiryDelivery
+    from shared.pki.expiry_listing import ExpiryListing
+    from shared.pki.expiry_notices import ExpiryNotices
+    from shared.pki.expiry_status import NoticeStatuses
     from shared.pki.issuance import Issuance
     from shared.pki.ocsp import OcspResponder
     from shared.pki.policy import IssuancePolicy
@@ -281,6 +285,36 @@ class Services:
         from shared.pki.renewal import Renewal
 
         return Renewal(self.ledger, self.issuance, self.issuance_policy, self.settings.pki.default_key_size)
+
+    @built_once
+    def expiry_notices(self) -> "ExpiryNotices":
+        from shared.pki.expiry_notices import ExpiryNotices
+
+        days = self.settings.notices.days
+        return ExpiryNotices(self.ledger, self.replica, self.notice_statuses, days, self._expiry_delivery())
+
+    def _expiry_delivery(self) -> "ExpiryDelivery | None":
+        notices = self.settings.notices
+        if notices.webhook_url is None or notices.webhook_secret is None:
+            return None
+        import requests
+
+        from shared.pki.expiry_delivery import ExpiryDelivery
+        from shared.pki.expiry_webhook import Webhook
+
+        return ExpiryDelivery(self.ledger, Webhook(notices.webhook_url, notices.webhook_secret, requests.Session()))
+
+    @built_once
+    def notice_statuses(self) -> "NoticeStatuses":
+        from shared.pki.expiry_status import NoticeStatuses
+
+        return NoticeStatuses(self.state)
+
+    @built_once
+    def expiry_listing(self) -> "ExpiryListing":
+        from shared.pki.expiry_listing import ExpiryListing
+
+        return ExpiryListing(self.ledger, self.replica)
 
     @built_once
     def certificate_views(self) -> "CertificateViews":

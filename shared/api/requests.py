@@ -13,13 +13,20 @@ from shared.api.errors import MalformedIdempotencyKey
 from shared.api.validation import QueryBool, QueryInt, QueryModel, RequestModel, UserPrincipalName, wrong
 from shared.directory.records.certificate import MAX_COMMENT_LENGTH
 from shared.directory.records.certificate import CertificateType as RecordedType
-from shared.directory.replica.queries import MAX_SEARCH_LENGTH, CertificateQuery, EffectiveStatus, UserQuery
+from shared.directory.replica.queries import (
+    MAX_SEARCH_LENGTH,
+    CertificateQuery,
+    EffectiveStatus,
+    ExpiringCertificates,
+    UserQuery,
+)
 from shared.directory.replica.text_folding import fold
-from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
+from shared.settings import KEY_SIZES, MAX_NOTICE_DAYS, MAX_VALIDITY_DAYS
 
 if TYPE_CHECKING:
     from shared.entra.tenant_sync import SyncOrder
     from shared.pki.order import Order
+    from shared.pki.renewal import RenewalOrder
 
 MAX_TOKEN_LENGTH = 200_000
 MAX_BULK = 50
@@ -56,11 +63,16 @@ def _offered_key_size(value: int) -> int:
     return value
 
 
-class ProvisionCertificate(RequestModel):
-    """Beyond the fields of the original: a CSR instead of a key made here, and PKCS#12 instead of PEM."""
+class CertificateOwner(RequestModel):
+    """Whom a certificate is for, and what for."""
 
     user_id: Annotated[int, Field(ge=1, le=MAX_ID)]
     certificate_type: CertificateType = "client_auth"
+
+
+class CertificateForm(RequestModel):
+    """How long a certificate is to be valid, whose key it is for, and how a key made here is handed out."""
+
     validity_days: Annotated[int, Field(ge=1, le=MAX_VALIDITY_DAYS)] | None = None
     key_size: Annotated[int, AfterValidator(_offered_key_size)] | None = None
     csr: Annotated[str, Field(min_length=1, max_length=MAX_CSR_LENGTH)] | None = None
@@ -96,6 +108,10 @@ class ProvisionCertificate(RequestModel):
             raise wrong("cannot be pkcs12 with a CSR: the private key is not here.")
         return chosen
 
+
+class ProvisionCertificate(CertificateForm, CertificateOwner):
+    """Beyond the fields of the original: a CSR instead of a key made here, and PKCS#12 instead of PEM."""
+
     def as_order(self, *, default_validity_days: int, default_key_size: int) -> "Order":
         """With the settings' defaults for what the request leaves open."""
         from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
@@ -105,6 +121,24 @@ class ProvisionCertificate(RequestModel):
             certificate_type=RecordedType(self.certificate_type),
             validity_days=self.validity_days or default_validity_days,
             key_size=None if self.csr else self.key_size or default_key_size,
+            csr=self.csr,
+            format=KeyFormat(self.format),
+            pkcs12_password=self.pkcs12_password,
+            pkcs12_encryption=Pkcs12Encryption(self.pkcs12_encryption),
+        )
+
+
+class RenewCertificate(CertificateForm):
+    """Left out, validity and key size are those of the certificate that is renewed."""
+
+    def as_order(self, certificate_id: int) -> "RenewalOrder":
+        from shared.pki.order import KeyFormat, Pkcs12Encryption
+        from shared.pki.renewal import RenewalOrder
+
+        return RenewalOrder(
+            certificate_id=certificate_id,
+            validity_days=self.validity_days,
+            key_size=self.key_size,
             csr=self.csr,
             format=KeyFormat(self.format),
             pkcs12_password=self.pkcs12_password,
@@ -192,6 +226,21 @@ class ListUsers(Paged):
             page=self.page,
             per_page=self.per_page,
             sort=self.sort,
+        )
+
+
+class ListExpiringCertificates(Paged):
+    within_days: Annotated[QueryInt, Field(ge=1, le=MAX_NOTICE_DAYS)] = 30
+    user: Annotated[QueryInt, Field(ge=1, le=MAX_ID)] | None = None
+    type: CertificateType | None = None
+
+    def as_query(self) -> ExpiringCertificates:
+        return ExpiringCertificates(
+            within=timedelta(days=self.within_days),
+            user_id=self.user,
+            certificate_type=RecordedType(self.type) if self.type else None,
+            page=self.page,
+            per_page=self.per_page,
         )
 
 

@@ -121,3 +121,14 @@ def supersede(row: Succession, context: Context) -> Request[bool]:
 
 def _get(tx: Transaction, certificate_id: int | None) -> Certificate | None:
     return None if certificate_id is None else tx.get(Certificate, certificate_key(certificate_id))
+
+
+def awaits_renewal(certificate: Certificate, successor: Certificate | None, now: datetime) -> bool:
+    """Whether somebody should see to the certificate's end: it is in use, and nothing has taken its place.
+
+    `successor`: what `certificate.renewed_by` names.
+    """
+    if certificate.kind is not CertificateKind.ENTRA_USER or certificate.status is not CertificateStatus.ISSUED:
+        return False
+    live = successor is not None and successor.status in (CertificateStatus.ISSUED, CertificateStatus.HELD)
+    return now <= certificate.not_after and not live

@@ -24,7 +24,7 @@ from tests.support.shipped import Shipped
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
-TIMERS = frozenset({"publish_crls", "publish_snapshot", "settle_revocations", "sweep_certificates", "sync_tenant"})
+TIMERS = frozenset({"publish_crls", "publish_snapshot", "send_expiry_notices", "settle_revocations", "sweep_certificates", "sync_tenant"})
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ CASES: Mapping[str, Case] = {
     "list_users": Case("GET", f"{ENTRA}/users?recently_synced=&search=ada"),
     "show_user": Case("GET", f"{ENTRA}/users/{{user_id}}"),
     "list_certificates": Case("GET", f"{ENTRA}/certificates"),
+    "list_expiring_certificates": Case("GET", f"{ENTRA}/expiring-certificates?within_days=365"),
     "show_certificate": Case("GET", f"{ENTRA}/certificates/{{certificate_id}}"),
     "revoke_certificate": Case(
         "POST", f"{ENTRA}/certificates/{{revocable_id}}/revoke", {"reason": "keyCompromise", "comment": "lost"}
     ),
+    "renew_certificate": Case("POST", f"{ENTRA}/certificates/{{renewable_id}}/renew", {"validity_days": 30}, 201),
     "release_certificate": Case("POST", f"{ENTRA}/certificates/{{held_id}}/release"),
     "start_sync": Case("POST", f"{ENTRA}/sync", {}, 202),
     "pki_ca_crt": Case("GET", f"{PKI}/ca.crt", content_type="application/pkix-cert"),
@@ -126,10 +128,10 @@ def world(stack: Stack, shipped: Shipped) -> Iterator[World]:
     with MicrosoftWorker(stack.environment, shipped.root, shipped.packages) as worker:
         world = World(worker, stack, ada, facts)
         facts["user_id"] = world.ask(CASES["sync_user"]).json()["user"]["id"]
-        kept, revocable, held = (world.provision() for _ in range(3))
+        kept, revocable, held, renewable = (world.provision() for _ in range(4))
         facts |= {"certificate_id": kept["id"], "issuer_id": kept["issuer_id"]}
         facts |= ocsp_facts(kept)
-        facts |= {"revocable_id": revocable["id"], "held_id": held["id"]}
+        facts |= {"revocable_id": revocable["id"], "held_id": held["id"], "renewable_id": renewable["id"]}
         hold = Case("POST", f"{ENTRA}/certificates/{{held_id}}/revoke", {"reason": "certificateHold"})
         assert world.ask(hold).status == 200
         worker.fire_timer("publish_crls")

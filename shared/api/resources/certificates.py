@@ -35,6 +35,8 @@ class CertificateSummaryResource(Resource):
     fingerprint_sha256: str | None
     revoked_at: datetime | None
     revocation_reason: str | None
+    renews: int | None = Field(description="the certificate in whose place this one was issued")
+    renewed_by: int | None = Field(description="the last certificate ordered in the place of this one")
 
     @classmethod
     def of(cls, certificate: Certificate | CertificateSummary, now: datetime) -> Self:
@@ -58,6 +60,8 @@ class CertificateSummaryResource(Resource):
             "fingerprint_sha256": certificate.fingerprint,
             "revoked_at": certificate.revoked_at,
             "revocation_reason": certificate.revocation_reason,
+            "renews": certificate.renews,
+            "renewed_by": certificate.renewed_by,
         }
 
 

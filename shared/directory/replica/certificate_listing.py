@@ -92,7 +92,7 @@ def certificate_page(
         select = f"SELECT id FROM {source} WHERE {OF_USERS} AND {span.condition} AND {sort.condition}"
         window = Window.of(query.page, query.per_page, total)
         ids = window.ids(connection, select, sort.values, "+id" if few else "id")
-    return Page(items=_summaries(connection, ids, now), total=total, page=query.page, per_page=query.per_page)
+    return Page(items=summaries(connection, ids, now), total=total, page=query.page, per_page=query.per_page)
 
 
 def active_certificates(
@@ -187,7 +187,7 @@ def _serial_or_none(text: str) -> bytes | None:
         return None
 
 
-def _summaries(connection: sqlite3.Connection, ids: Sequence[int], now: datetime) -> tuple[CertificateSummary, ...]:
+def summaries(connection: sqlite3.Connection, ids: Sequence[int], now: datetime) -> tuple[CertificateSummary, ...]:
     """The certificates of these ids, in ascending order."""
     marks = ", ".join("?" * len(ids))
     rows = connection.execute(

@@ -118,6 +118,29 @@ class CertificateQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringCertificates:
+    """Which of the users' active certificates that end soon, by their end; without those that have a successor.
+
+    Attributes:
+        within: the last valid second is within this time from now.
+    """
+
+    within: timedelta
+    user_id: int | None = None
+    certificate_type: CertificateType | None = None
+    page: int = 1
+    per_page: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class DueNotice:
+    """A certificate, and how many days before its end the notice is for."""
+
+    certificate_id: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateSummary:
     """The replicated fields of `Certificate`, and its status at the moment of reading."""
 

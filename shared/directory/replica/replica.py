@@ -16,7 +16,7 @@ from typing import TypeVar
 from shared.context import REQUEST_BUDGET, Clock, Deadline, system_clock
 from shared.directory.head import Head
 from shared.directory.records.user import Group, group_key
-from shared.directory.replica import certificate_listing, counting, group_names, table_reading
+from shared.directory.replica import certificate_listing, counting, expiring, group_names, table_reading
 from shared.directory.replica.errors import ReplicaBuilding, explained, is_damage
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.following import HistoryChanged, follow, position
@@ -24,6 +24,8 @@ from shared.directory.replica.keeping import FileKeeper
 from shared.directory.replica.queries import (
     CertificateQuery,
     CertificateSummary,
+    DueNotice,
+    ExpiringCertificates,
     Page,
     RevokedCertificate,
     Statistics,
@@ -123,6 +125,16 @@ class Replica:
             lambda connection: certificate_listing.certificate_page(connection, query, now),
             lambda _: table_reading.certificate_page(self._source, query, now),
         )
+
+    def expiring(self, query: ExpiringCertificates) -> Page[CertificateSummary]:
+        """A page of the active certificates that end soon and have no successor. Raises ReplicaBuilding."""
+        now = self._clock()
+        return self._read(lambda connection: expiring.expiring_page(connection, query, now))
+
+    def due_notices(self, days: Sequence[int], at_most: int) -> Sequence[DueNotice]:
+        """Whose expiry notices are due, for so many `days` before the end. Raises ReplicaBuilding."""
+        now = self._clock()
+        return self._read(lambda connection: expiring.due_notices(connection, days, now, at_most))
 
     def active_certificates(self, user_ids: Sequence[int]) -> Mapping[int, tuple[CertificateSummary, ...]]:
         """The active certificates of each user that has any, by id, in one query."""

@@ -444,7 +444,7 @@ def test_health_tells_the_public_little_and_callers_with_credentials_more(stack:
     trusted = stack.api.get("health").json()
 
     assert public.status_code == 200
-    assert set(public.json()["checks"]) == {"storage", "graph", "token_keys", "signing", "sync", "crl"}
+    assert set(public.json()["checks"]) == {"storage", "graph", "token_keys", "signing", "sync", "crl", "notices"}
     assert all(set(check) <= {"status", "reason", "latency_ms"} for check in public.json()["checks"].values())
     assert all(check.get("reason") is None for check in public.json()["checks"].values())
     assert all(check["latency_ms"] is not None for check in trusted["checks"].values())

@@ -1,0 +1,13 @@
+"""The timer that tells the webhook which certificates are about to end."""
+
+import azure.functions as func
+
+from shared.services import services, timer_context
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="5 */10 * * * *", run_on_startup=False, use_monitor=True)
+def send_expiry_notices(timer: func.TimerRequest) -> None:
+    """Raises the notices that are due, each once, and delivers what has not been delivered yet."""
+    services().expiry_notices.run(timer_context("send_expiry_notices"))
