@@ -1,10 +1,11 @@
 """Processes of one instance share a replica file: no read is stale, whoever is killed, whatever is deleted."""
 
+import contextlib
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.base import Record
 from shared.directory.replica import Replica, UserQuery
 from tests.support.directory_model import DirectoryModel
-from tests.support.people import NOW, certificate, user
+from tests.support.people import NOW, user
+from tests.support.random_people import some_records
 
 RACES = 300
 KILLS = 10
@@ -124,13 +126,20 @@ def test_killed_processes_and_deleted_files_leave_no_wrong_answer(
 ) -> None:
     chance = random.Random(88)
     records: dict[str, Record] = {}
-    stop = threading.Event()
+    stop, pause = threading.Event(), threading.Lock()
 
     def commit_on() -> None:
         while not stop.wait(0.02):
-            changed = _random_records(chance)
-            put(ledger, *changed)
-            records.update({record.key: record for record in changed})
+            changed = some_records(chance, MOST_IDS, most_users=30)
+            with pause:
+                put(ledger, *changed)
+                records.update({record.key: record for record in changed})
+
+    def compare() -> None:
+        """While nobody commits, though others read and are killed."""
+        with pause, contextlib.closing(Replica(ledger, tmp_path, tenant_id, clock=lambda: NOW)) as replica:
+            replica.catch_up(Deadline.after(REQUEST_BUDGET))
+            _compare(replica, DirectoryModel(records))
 
     writer = threading.Thread(target=commit_on)
     writer.start()
@@ -148,31 +157,15 @@ def test_killed_processes_and_deleted_files_leave_no_wrong_answer(
                 victim.ask("spin")
                 stop.wait(chance.uniform(0.0, 0.2))
             complaints.append(victim.end())
+            if number % 10 == 0:
+                compare()
         complaints.append(survivor.end())
     finally:
         stop.set()
         writer.join()
 
     assert not [complaint for complaint in complaints if "Error" in complaint]
-    replica = Replica(ledger, tmp_path, tenant_id, clock=lambda: NOW)
-    replica.catch_up(Deadline.after(REQUEST_BUDGET))
-    _compare(replica, DirectoryModel(records))
-    replica.close()
-
-
-def _random_records(chance: random.Random) -> Sequence[Record]:
-    words = ("Ella", "Éva", "Jörg", "Stefan", "王伟", "O'Neil", "100%")
-    users = (
-        user(
-            user_id,
-            " ".join(chance.choices(words, k=2)),
-            is_active=chance.random() < 0.8,
-            object_id=None if user_id == 13 else user(user_id).object_id,
-        )
-        for user_id in chance.sample(range(1, MOST_IDS), k=chance.randint(1, 30))
-    )
-    certificates = (certificate(n, chance.randint(1, MOST_IDS)) for n in chance.sample(range(1, 200), k=3))
-    return [*users, *certificates]
+    compare()
 
 
 def _compare(replica: Replica, model: DirectoryModel) -> None:

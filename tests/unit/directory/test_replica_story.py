@@ -17,18 +17,20 @@ from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.errors import StorageUnavailable
 from shared.directory.log import LogRow
 from shared.directory.records.base import Record, Row
-from shared.directory.replica import CertificateQuery, Replica, RevokedCertificate, UserQuery, following, ranks
-from tests.support import directory_strategies as random_directory
+from shared.directory.replica import Replica, RevokedCertificate, following, ranks
 from tests.support.directory_model import DirectoryModel
+from tests.support.directory_strategies import ISSUERS
 from tests.support.people import NOW
 from tests.support.plain_ledger import PlainLedger
+from tests.support.random_people import a_certificate_query, a_user_query, some_records
 from tests.support.replica_comparison import assert_agrees
 
 T = TypeVar("T")
 
+MOST_IDS = 30
 WORKERS = 2
 workers = st.integers(0, WORKERS - 1)
-changes = st.lists(random_directory.users() | random_directory.certificates(), min_size=1, max_size=6)
+chances = st.integers(0, 2**32).map(random.Random)
 
 
 class FailingLedger(PlainLedger):
@@ -67,23 +69,21 @@ class ReplicaStory(RuleBasedStateMachine):
         self.past: list[dict[str, Record]] = [{}]  # by log position
         self.slow_reader: tuple[ExitStack, Iterator[RevokedCertificate], list[object]] | None = None
 
-    @rule(records=changes)
-    def commit(self, records: list[Record]) -> None:
-        self._commit(*{record.key: record for record in records}.values())
+    @rule(chance=chances)
+    def commit(self, chance: random.Random) -> None:
+        self._commit(*some_records(chance, MOST_IDS, most_users=5))
 
-    @rule(chance=st.randoms(use_true_random=False))
+    @rule(chance=chances)
     def delete_some(self, chance: random.Random) -> None:
         keys = [key for key in self.ledger.records if chance.random() < 0.2]
         self._commit(deleted=keys)
 
-    @rule(
-        worker=workers,
-        queries=st.lists(random_directory.user_queries, max_size=4),
-        certificate_queries=st.lists(random_directory.certificate_queries, max_size=2),
-    )
-    def read(self, worker: int, queries: Sequence[UserQuery], certificate_queries: Sequence[CertificateQuery]) -> None:
+    @rule(worker=workers, chance=chances)
+    def read(self, worker: int, chance: random.Random) -> None:
         replica = self.replicas[worker]
         replica.catch_up(Deadline.after(REQUEST_BUDGET))
+        queries = [a_user_query(chance) for _ in range(4)]
+        certificate_queries = [a_certificate_query(chance) for _ in range(2)]
         assert_agrees(replica, DirectoryModel(self.ledger.records), queries, certificate_queries)
 
     @rule(worker=workers, rows=st.integers(0, 12))
@@ -103,23 +103,22 @@ class ReplicaStory(RuleBasedStateMachine):
         for path in self.folder.iterdir():
             path.unlink()
 
-    @rule(lost=st.integers(1, 4), others=st.lists(changes, max_size=6))
-    def restore_the_storage(self, lost: int, others: list[list[Record]]) -> None:
+    @rule(lost=st.integers(1, 4), others=st.integers(0, 5), chance=chances)
+    def restore_the_storage(self, lost: int, others: int, chance: random.Random) -> None:
         """The last commits are lost, and others take their place."""
         kept = max(0, len(self.ledger.log_rows) - lost)
         self.ledger.records, self.ledger.log_rows = dict(self.past[kept]), self.ledger.log_rows[:kept]
         del self.past[kept + 1 :]
-        for records in others:
-            self.commit(records)
+        for _ in range(others):
+            self._commit(*some_records(chance, MOST_IDS, most_users=5))
 
     @precondition(lambda self: self.slow_reader is None)
     @rule(worker=workers)
     def begin_a_slow_read(self, worker: int) -> None:
         replica, end = self.replicas[worker], ExitStack()
         replica.catch_up(Deadline.after(REQUEST_BUDGET))
-        issuer_id = random_directory.ISSUERS[0]
-        _, entries = end.enter_context(replica.revoked_certificates(issuer_id))
-        self.slow_reader = end, entries, list(DirectoryModel(self.ledger.records).revoked(issuer_id))
+        _, entries = end.enter_context(replica.revoked_certificates(ISSUERS[0]))
+        self.slow_reader = end, entries, list(DirectoryModel(self.ledger.records).revoked(ISSUERS[0]))
 
     @precondition(lambda self: self.slow_reader is not None)
     @rule()
@@ -146,4 +145,4 @@ class ReplicaStory(RuleBasedStateMachine):
 
 
 TestReplicaStory = ReplicaStory.TestCase
-TestReplicaStory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestReplicaStory.settings = settings(max_examples=60, stateful_step_count=35, deadline=None)
