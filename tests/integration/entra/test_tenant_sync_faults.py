@@ -1,8 +1,10 @@
 """The tenant sync while Graph misbehaves: nobody loses anything by it, and in the end all is in step."""
 
+import json
 import random
+import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
 
 import pytest
 
@@ -15,8 +17,9 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.user import User
 from shared.directory.state import StateStore
 from shared.entra.graph import GraphClient
-from shared.entra.tenant_sync import SyncOrder, TenantSync
-from shared.entra.tenant_sync.report import Mode, Outcome, SyncReport
+from shared.entra.tenant_sync import ORDINARY, SyncOrder, TenantSync
+from shared.entra.tenant_sync.checkpoint import CheckpointStore
+from shared.entra.tenant_sync.report import Mode, Outcome, Phase, SyncProgress, SyncReport
 from tests.integration.entra.conftest import Policy
 from tests.support.in_step import differences
 
@@ -46,18 +49,23 @@ def change_something(tenant: Tenant, people: list[DirectoryObject]) -> None:
     tenant.add_member(group, people[3], people[4])
 
 
-STORMS = [
-    [faults.throttled("0.01", times=5), faults.throttled(None, times=4, skip=6)],
-    [faults.throttled("0.01", inside_batch=True, times=4), faults.throttled(None, inside_batch=True, times=4)],
-    [faults.failing(503, times=5), faults.failing(500, at=Point.BATCH, times=5)],
-    [faults.failing(504, times=3), faults.dropped(times=4), faults.truncated(times=3)],
-    [faults.slow(0.05, times=20)],
-    [faults.throttled("0.01", times=None, probability=0.4, seed=7)],
-    [faults.dropped(times=None, probability=0.3, seed=8)],
-]
+STORMS = {
+    "429 with Retry-After": [faults.throttled("0.01", times=5)],
+    "429 without": [faults.throttled(None, times=5)],
+    "429 with Retry-After in batches": [faults.throttled("0.01", inside_batch=True, times=5)],
+    "429 without, in batches": [faults.throttled(None, inside_batch=True, times=5)],
+    "429 everywhere": [
+        faults.throttled("0.01", times=None, probability=0.4, seed=7),
+        faults.throttled(None, inside_batch=True, times=None, probability=0.4, seed=7),
+    ],
+    "server errors": [faults.failing(503, times=3), faults.failing(500, at=Point.BATCH, times=3), faults.failing(504)],
+    "dropped and cut connections": [faults.dropped(times=4), faults.truncated(times=3)],
+    "a bad line": [faults.dropped(times=None, probability=0.3, seed=8), faults.slow(0.05, times=20)],
+}
 
 
-@pytest.mark.parametrize(("storm", "order"), list(zip(STORMS, cycle([SyncOrder(), FULL]), strict=False)))
+@pytest.mark.parametrize("order", [ORDINARY, FULL], ids=["changes", "full"])
+@pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
 def test_storms_pass(
     tenant: Tenant,
     tenant_sync: TenantSync,
@@ -69,13 +77,13 @@ def test_storms_pass(
     order: SyncOrder,
 ) -> None:
     change_something(tenant, people)
-    for fault in storm:
-        tenant.arm(fault)
+    armed = [tenant.arm(fault) for fault in storm]
 
     report = tenant_sync.run(context, order)
 
     assert report.outcome is Outcome.COMPLETED, report
     assert differences(tenant.snapshot(), ledger) == []
+    assert all(tenant.struck(number) for number in armed)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +116,10 @@ def test_odd_answers_do_no_harm(
     order: SyncOrder,
 ) -> None:
     change_something(tenant, people)
-    tenant.arm(fault)
+    number = tenant.arm(fault)
 
     tenant_sync.run(context, order)
+    assert tenant.struck(number)
     tenant.disarm()
     report = tenant_sync.run(context)
 
@@ -145,6 +154,75 @@ def test_a_page_token_that_expires_restarts_only_its_listing(
     assert (report.outcome, report.created) == (Outcome.COMPLETED, 20)
     assert tenant.traffic().requests["groups.list"] == 1
     assert tenant.traffic().requests["users.list"] == 5
+    assert differences(tenant.snapshot(), ledger) == []
+
+
+def test_page_tokens_that_expire_again_and_again_delay_a_first_sync_but_do_not_stop_it(
+    tenant: Tenant, tenant_sync: TenantSync, ledger: Ledger, context: Context, small_pages: None
+) -> None:
+    tenant.load(BulkLoad(users=40, groups=8, groups_per_user=2))
+    number = tenant.arm(faults.expired_page_token(path=r"/users\?.*skiptoken", skip=2, times=8))
+
+    first, second = tenant_sync.run(context), tenant_sync.run(context)
+
+    assert tenant.struck(number) == 8
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.COMPLETED)
+    assert (first.created, second.created) == (21, 19)
+    assert differences(tenant.snapshot(), ledger) == []
+
+
+# --- Departures that are none, and some that come at a bad moment ---
+
+
+@pytest.mark.parametrize("reason", ["changed", "deleted"])
+def test_a_removal_that_is_not_true_takes_nothing(
+    tenant: Tenant,
+    tenant_sync: TenantSync,
+    ledger: Ledger,
+    state: StateStore,
+    context: Context,
+    people: list[DirectoryObject],
+    synced: SyncReport,
+    reason: str,
+) -> None:
+    link = CheckpointStore(state).load().users_link
+    told = {"value": [{"id": people[0].id, "@removed": {"reason": reason}}], "@odata.deltaLink": link}
+    tenant.arm(faults.body(json.dumps(told), path="users/delta"))
+
+    report = tenant_sync.run(context)
+
+    assert (report.outcome, report.deactivated) == (Outcome.COMPLETED, 0)
+    assert differences(tenant.snapshot(), ledger) == []
+
+
+def test_who_leaves_comes_back_or_is_renamed_while_the_first_round_lists_is_in_step_at_its_end(
+    tenant: Tenant, tenant_sync: TenantSync, ledger: Ledger, context: Context, small_pages: None
+) -> None:
+    users = tenant.add_users([new_user(f"user{number}@contoso.example") for number in range(30)])
+    gone = tenant.add_users([new_user(f"gone{number}@contoso.example") for number in range(2)])
+    for user in gone:
+        tenant.delete(user)
+    happened: list[SyncProgress] = []
+
+    def meanwhile(progress: SyncProgress) -> None:
+        """Once, when some are listed already and others are not."""
+        if progress.phase is Phase.USERS and 10 < progress.counts.seen < 20 and not happened:
+            happened.append(progress)
+            tenant.restore(gone[0])
+            tenant.purge(gone[1])
+            for user in (users[0], users[29]):
+                tenant.delete(user)
+            for user in (users[1], users[28]):
+                tenant.delete(user)
+                tenant.purge(user)
+            tenant.update_user(users[2], userPrincipalName="parked@contoso.example")
+            tenant.update_user(users[27], userPrincipalName="user2@contoso.example")
+            tenant.update_user(users[2], userPrincipalName="user27@contoso.example")
+
+    report = tenant_sync.run(context, watch=meanwhile)
+
+    assert len(happened) == 1
+    assert report.outcome is Outcome.COMPLETED
     assert differences(tenant.snapshot(), ledger) == []
 
 
@@ -251,12 +329,22 @@ def test_changes_that_end_without_a_link_are_read_again(
 # --- Whom it trusts ---
 
 
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    """Another host, which would hear of any connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
 @pytest.mark.parametrize(
-    ("base", "path"),
+    ("scheme", "path"),
     [
-        ("https://127.0.0.1:9", "users/delta"),
-        ("http://127.0.0.1:9", "groups/delta"),
-        ("https://127.0.0.1:9", r"/users\?"),
+        ("https", "users/delta"),
+        ("http", "groups/delta"),
+        ("http", r"/users\?"),
+        ("https", r"/groups\?"),
+        ("https", "members"),
     ],
 )
 def test_a_link_to_another_host_ends_the_run_and_is_never_followed(
@@ -264,17 +352,20 @@ def test_a_link_to_another_host_ends_the_run_and_is_never_followed(
     tenant_sync: TenantSync,
     ledger: Ledger,
     context: Context,
-    people: list[DirectoryObject],
-    synced: SyncReport,
     small_pages: None,
-    base: str,
+    stranger: socket.socket,
+    scheme: str,
     path: str,
 ) -> None:
-    tenant.arm(faults.foreign_link(base, path=path))
+    tenant.load(BulkLoad(users=20, groups=8, groups_per_user=8))
+    base = f"{scheme}://127.0.0.1:{stranger.getsockname()[1]}"
+    tenant.arm(faults.foreign_link(base, path=path, at=Point.BATCH if path == "members" else Point.GRAPH))
 
-    report = tenant_sync.run(context, FULL)
+    report = tenant_sync.run(context)
 
     assert (report.outcome, report.error_code) == (Outcome.FAILED, "graph_untrusted_link")
+    with pytest.raises(BlockingIOError):
+        stranger.accept()
     assert tenant_sync.run(context).outcome is Outcome.COMPLETED
     assert differences(tenant.snapshot(), ledger) == []
 
