@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.directory.ledger import Ledger
     from shared.directory.reader import DirectoryReader
     from shared.directory.replica import Replica
+    from shared.directory.replica.snapshots import SnapshotStore
     from shared.directory.state import StateStore
     from shared.directory.tables import TableStore
     from shared.entra.credentials import EntraCredentials, Proof
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from shared.pki.issuance import Issuance
     from shared.pki.ocsp import OcspResponder
     from shared.pki.policy import IssuancePolicy
+    from shared.pki.purge import UserPurge
     from shared.pki.renewal import Renewal
     from shared.pki.revocation import Revocation
     from shared.pki.revocation_upkeep import RevocationUpkeep
@@ -121,12 +123,16 @@ class Services:
     @built_once
     def replica(self) -> "Replica":
         from shared.directory.replica import Replica
-        from shared.directory.replica.snapshots import SnapshotStore
 
         tenant_id = self.settings.entra.tenant_id
         folder = private_folder(Path(tempfile.gettempdir()) / f"entra-pki-replica-{os.getuid()}")
-        snapshots = SnapshotStore(self.blobs, self.state, tenant_id)
-        return Replica(self.ledger, folder, tenant_id, snapshots=snapshots)
+        return Replica(self.ledger, folder, tenant_id, snapshots=self.snapshots)
+
+    @built_once
+    def snapshots(self) -> "SnapshotStore":
+        from shared.directory.replica.snapshots import SnapshotStore
+
+        return SnapshotStore(self.blobs, self.state, self.settings.entra.tenant_id)
 
     @built_once
     def reader(self) -> "DirectoryReader":
@@ -349,6 +355,12 @@ class Services:
         from shared.pki.revocation_upkeep import RevocationUpkeep
 
         return RevocationUpkeep(self.ledger, self.replica, self.departures)
+
+    @built_once
+    def user_purge(self) -> "UserPurge":
+        from shared.pki.purge import UserPurge
+
+        return UserPurge(self.ledger, self.snapshots)
 
     @built_once
     def crl_reader(self) -> "CrlReader":

@@ -101,6 +101,9 @@ def _shown(text: str) -> str:
 
 def _verdict(report: "AuditReport") -> str:
     checked = f"{report.log_rows} log rows and {report.records} records checked, up to log row {report.seq}"
+    if report.redactions:
+        copies = sum(redaction.copies for redaction in report.redactions)
+        checked += f"; {copies} copies of the data of {len(report.redactions)} purged records are redacted"
     if report.is_clean:
         return f"[green]Intact[/green]: {checked}."
     more = "\nThere is more; only the first are listed." if report.truncated else ""

@@ -10,7 +10,15 @@ from uuid import uuid4
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from shared.context import Actor, ActorKind, Context, Deadline
 
@@ -56,6 +64,21 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
     with Progress(*columns, console=error_console) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str, int], None]]:
+    """Progress on standard error of work in steps; call what it yields with the step and the items just done."""
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=error_console) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(step: str, done: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=None)
+            bar.advance(tasks[step], done)
+
+        yield advance
 
 
 def operator_context(budget: timedelta = OPERATOR_BUDGET) -> Context:

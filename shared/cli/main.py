@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "crl": "Publish and show CRLs.",
     "sync": "Synchronize the tenant now.",
     "token": "Create, list and revoke API tokens.",
-    "users": "Import local users.",
+    "users": "Import local users, and erase the data of users who have left.",
 }
 LOCAL_SETTINGS = Path("local.settings.json")
 

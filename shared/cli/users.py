@@ -1,12 +1,15 @@
-"""`manage.py users`: people who do not come from Entra."""
+"""`manage.py users`: people who do not come from Entra, and the erasure of the data of people who have left."""
 
 import csv
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
-from shared.cli.console import emit, json_option, operator_context, progress
+from shared.cli.console import emit, error_console, json_option, operator_context, progress, steps
 from shared.directory.local_users import LONGEST, Imported, LocalUser
 
 COLUMNS = ("name", "user_principal_name", "email", "department", "job_title", "employee_id")
@@ -14,7 +17,11 @@ CHUNK = 90
 """People per ledger call: one transaction."""
 
 
-@click.group("users", help="Import local users.")
+if TYPE_CHECKING:
+    from shared.pki.purge import PurgeOutlook, PurgeReport
+
+
+@click.group("users", help="Import local users, and erase the data of users who have left.")
 def command() -> None:
     """The root of `manage.py users`."""
 
@@ -42,6 +49,52 @@ def import_users(file: Path, as_json: bool) -> None:
             advance(len(chunk))
     data = {"created": total.created, "updated": total.updated, "unchanged": total.unchanged}
     emit(data, as_json, lambda: ", ".join(f"{number} {word}" for word, number in data.items()))
+
+
+@command.command()
+@click.argument("user_id", type=click.IntRange(min=1), metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def purge(user_id: int, yes: bool, as_json: bool) -> None:
+    """Erase the personal data of the user with this local ID, for good.
+
+    For users deleted in Entra ID for good, and for local users. The names, addresses and groups go, and with them the
+    certificates themselves, from the records, the log and the snapshots; all instances of the app follow. Certificates
+    that are still valid are revoked. What stays: ids, times, states, serial numbers and hashes. A purge that was
+    interrupted is gone on with by the same command.
+    """
+    from shared.services import services
+
+    outlook = services().user_purge.outlook(user_id)
+    if not yes and (outlook.unfinished or outlook.user.purged_at is None):
+        error_console.print(_warning(outlook))
+        click.confirm("Erase it for good?", abort=True, err=True)
+    with steps() as step:
+        report = services().user_purge.run(user_id, operator_context(), step)
+    emit(asdict(report), as_json, lambda: _purged(report))
+
+
+def _warning(outlook: "PurgeOutlook") -> str:
+    user = outlook.user
+    if outlook.unfinished:
+        return f"The purge of the user {user.id} is not finished; traces may be left in the log."
+    known_as = escape(" ".join(filter(None, (user.name, user.user_principal_name and f"({user.user_principal_name})"))))
+    return (
+        f"This erases the personal data of the user {user.id}, {known_as}, with {outlook.certificates} certificates; "
+        f"{outlook.live} of them are not revoked yet and will be."
+    )
+
+
+def _purged(report: "PurgeReport") -> str:
+    since = f"{report.erased_at:%Y-%m-%d %H:%M} UTC"
+    if not report.log_copies and not report.certificates:
+        return f"The user {report.user_id} is purged since {since}; there was nothing left to erase."
+    acted = f"\nThe log names the user as who acted in {report.acted} operations; that stays." if report.acted else ""
+    return (
+        f"The user {report.user_id} is purged since {since}: {report.certificates} certificates erased "
+        f"({report.revoked} revoked), {report.log_copies} copies taken out of the log, "
+        f"{report.snapshots} snapshots deleted.{acted}"
+    )
 
 
 def read_people(file: Path) -> Iterator[LocalUser]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from shared.directory.audit_chain import ChainWalk, Mention, Mentions
+from shared.directory.audit_chain import ChainWalk, Mention, Mentions, Redaction
 from shared.directory.errors import MalformedRow
 from shared.directory.head import HEAD_KEY, StoredHead, decode_head, empty_head, encode_head
 from shared.directory.log import LOG_PREFIX, log_key
@@ -37,6 +37,7 @@ class AuditReport:
         log_rows, records: how many were checked.
         findings: at most 1,000.
         truncated: there are more.
+        redactions: what purges took out of the log, which is nothing wrong; at most 1,000 records.
     """
 
     seq: int
@@ -44,6 +45,7 @@ class AuditReport:
     records: int
     findings: tuple[Finding, ...]
     truncated: bool
+    redactions: tuple[Redaction, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -100,9 +102,10 @@ class _Audit:
                 self._report(suspect.key, suspect.problem)
             else:
                 self._check_again(suspect.key)
-        self._walk.check_anchors()
+        self._walk.finish()
         findings = sorted(self._findings, key=lambda finding: finding.key)
-        return AuditReport(self._walk.last_seq, self._walk.rows, records, tuple(findings), self._truncated)
+        redactions = tuple(self._mentions.redactions(MAX_FINDINGS))
+        return AuditReport(self._walk.last_seq, self._walk.rows, records, tuple(findings), self._truncated, redactions)
 
     def _report(self, key: str, problem: str) -> None:
         if len(self._findings) < MAX_FINDINGS:

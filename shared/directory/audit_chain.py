@@ -2,14 +2,14 @@
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from shared.directory.errors import MalformedRow
 from shared.directory.head import BEGINNING
-from shared.directory.log import LOG_PREFIX, LogChange, LogRow, decode_log_row, genesis_hash, log_key
+from shared.directory.log import LOG_PREFIX, PURGE, LogChange, LogRow, decode_log_row, genesis_hash, log_key
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import Row, row_sha256
 from shared.directory.rows import checked_row
@@ -28,14 +28,25 @@ class Mention:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Of this record, so many copies of its data were taken out of the log, since the log row `purged_by` purged it."""
+
+    key: str
+    purged_by: str
+    copies: int
+
+
 class Mentions:
-    """The last mention of each record. In a temporary SQLite database, as a ledger may name millions."""
+    """What the log says of each record. In a temporary SQLite database, as a ledger may name millions."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("")  # SQLite's own temporary file: spills to disk, vanishes when closed
         self._database.execute(
             "CREATE TABLE mention (key TEXT PRIMARY KEY, sha256 TEXT, seq INTEGER, seen INTEGER) WITHOUT ROWID"
         )
+        self._database.execute("CREATE TABLE missing (key TEXT, seq INTEGER, purged_by INTEGER)")
+        self._database.execute("CREATE INDEX missing_by_key ON missing (key)")
 
     def note(self, key: str, mention: Mention) -> None:
         self._database.execute(
@@ -56,6 +67,27 @@ class Mentions:
         """The records that the log says are there and that were not met."""
         rows = self._database.execute("SELECT key FROM mention WHERE sha256 IS NOT NULL AND NOT seen ORDER BY key")
         return [key for (key,) in rows]
+
+    def note_missing_data(self, key: str, seq: int) -> None:
+        """The log row has no data of the record, though it once had."""
+        self._database.execute("INSERT INTO missing VALUES (?, ?, NULL)", (key, seq))
+
+    def note_purge(self, key: str, seq: int) -> None:
+        """The record was purged: what is missing of it so far may be missing."""
+        self._database.execute("UPDATE missing SET purged_by = ? WHERE key = ? AND purged_by IS NULL", (seq, key))
+
+    def unexplained(self) -> Iterator[tuple[str, int]]:
+        """Key and log row of each copy of data that is missing for no reason."""
+        yield from self._database.execute("SELECT key, seq FROM missing WHERE purged_by IS NULL ORDER BY seq, key")
+
+    def redactions(self, most: int) -> list[Redaction]:
+        """Of the records that were purged, by key."""
+        rows = self._database.execute(
+            "SELECT key, max(purged_by), count(*) FROM missing WHERE purged_by IS NOT NULL"
+            " GROUP BY key ORDER BY key LIMIT ?",
+            (most,),
+        )
+        return [Redaction(key, log_key(seq), copies) for key, seq, copies in rows]
 
     def close(self) -> None:
         self._database.close()
@@ -112,11 +144,16 @@ class Chain:
             for change in operation.changes:
                 self._check_change(log, change)
                 self._mentions.note(change.key, Mention(change.sha256, seq))
+                if operation.action == PURGE:
+                    self._mentions.note_purge(change.key, seq)
         self.last, self._previous_hash, self._time = log, log.hash, log.time
         return log
 
-    def check_anchors(self) -> None:
-        """Reports the anchors that no log row was compared with."""
+    def finish(self) -> None:
+        """After the last row: reports data that are missing though no later row purged their record, and the anchors
+        that no row was compared with."""
+        for key, seq in self._mentions.unexplained():
+            self._report(log_key(seq), f"altered: the data of {key} are missing")
         for seq in sorted(self._anchors):
             self._report(log_key(seq), "the log row is missing: its hash was signed")
 
@@ -134,7 +171,7 @@ class Chain:
 
     def _check_change(self, log: LogRow, change: LogChange) -> None:
         if change.data is None and change.data_sha256 is not None:
-            self._report(log.key, f"altered: the data of {change.key} are missing")
+            self._mentions.note_missing_data(change.key, log.seq)
         if change.data is not None and row_sha256(change.data) != change.data_sha256:
             self._report(log.key, f"altered: the data of {change.key} do not match their hash")
 

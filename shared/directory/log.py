@@ -17,6 +17,10 @@ from shared.directory.records.base import Row, format_time, from_plain, parse_ti
 
 LOG_PREFIX = "log|"
 
+PURGE = "user.purged"
+"""The action of operations that erase personal data. Of the records that one names, the data of all changes before it
+are taken out of the log (`shared.directory.redaction`), and the audit does not miss them."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogChange:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shared.context import Deadline
 from shared.directory.errors import MalformedRow
 from shared.directory.head import Head
-from shared.directory.log import LogChange, LogRow
+from shared.directory.log import PURGE, LogChange, LogRow
 from shared.directory.replica.changes import REPLICATED_KINDS, ChangeWriter
 from shared.directory.replica.errors import ReplicaBuilding
 from shared.directory.replica.files import ReplicaFile
@@ -50,6 +50,12 @@ def position(connection: sqlite3.Connection) -> tuple[int, str]:
     return seq, chain_hash
 
 
+def has_remnants(connection: sqlite3.Connection) -> bool:
+    """Whether the file was there before somebody's data were erased: SQLite leaves what it deletes in free pages, in
+    the write-ahead log and in the segments of an FTS5 index."""
+    return connection.execute("SELECT 1 FROM purges LIMIT 1").fetchone() is not None
+
+
 def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], source: Source) -> None:
     seq, chain_hash = position(connection)
     writer = ChangeWriter(connection)
@@ -61,6 +67,8 @@ def _apply(connection: sqlite3.Connection, rows: Sequence[LogRow], source: Sourc
         for operation in row.operations:
             for change in operation.changes:
                 _apply_change(writer, change, source)
+            if operation.action == PURGE:
+                connection.execute("INSERT OR IGNORE INTO purges VALUES (?)", (row.seq,))
         seq, chain_hash = row.seq, row.hash
     writer.flush(seq, chain_hash)
 

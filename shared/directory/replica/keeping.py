@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,6 +63,12 @@ class FileKeeper:
         if self._builder is not None:
             self._builder.join(deadline.remaining)
 
+    def replace(self, file: ReplicaFile) -> None:
+        """Begins to build the successor of a file that is to vanish, in the background; until then it may be used."""
+        if self._is_at_work() or time.monotonic() - self._failed_at < RETRY_AFTER.total_seconds():
+            return
+        self._start(self._replace_in_background, file.path)
+
     def remove(self, file: ReplicaFile, deadline: Deadline) -> None:
         """Deletes a file that is of no use, unless somebody has done so."""
         with self._folder.building(deadline):
@@ -70,12 +77,18 @@ class FileKeeper:
 
     def _start_building(self) -> None:
         """Raises what the last attempt raised, for a while."""
-        if self._builder is not None and self._builder.is_alive():
+        if self._is_at_work():
             return
         if self._failure is not None and time.monotonic() - self._failed_at < RETRY_AFTER.total_seconds():
             raise self._failure
+        self._start(self._build_in_background)
+
+    def _is_at_work(self) -> bool:
+        return self._builder is not None and self._builder.is_alive()
+
+    def _start(self, work: Callable[..., None], *arguments: Path) -> None:
         self._failure = None
-        self._builder = threading.Thread(target=self._build_in_background, name="replica-builder", daemon=True)
+        self._builder = threading.Thread(target=work, args=arguments, name="replica-builder", daemon=True)
         self._builder.start()
 
     def _build_in_background(self) -> None:
@@ -89,6 +102,21 @@ class FileKeeper:
             log.exception("The replica could not be built")
             self._failed_at = time.monotonic()
             self._failure = error if isinstance(error, AppError) else ReplicaUnavailable(CANNOT_BUILD)
+
+    def _replace_in_background(self, path: Path) -> None:
+        """Where there is no room for two, the old one goes first, and whoever reads next builds another."""
+        try:
+            with explained(), self._folder.building(Deadline.after(BUILD_BUDGET)):
+                if self._folder.newest() != path:
+                    return
+                try:
+                    self._build(None, instead_of=path).close()
+                except (OSError, sqlite3.Error):
+                    self._folder.discard(path)
+                    raise
+        except Exception:
+            log.exception("The replica could not be built anew")
+            self._failed_at = time.monotonic()
 
     def _brought_up_to_date(self, file: ReplicaFile | None, deadline: Deadline) -> bool:
         """Whether there is a file and it follows this ledger; one that follows another history is removed."""
@@ -131,14 +159,18 @@ class FileKeeper:
         except FileRemoved as error:
             raise ReplicaBuilding from error
 
-    def _build(self, head: Head | None) -> ReplicaFile:
-        self._folder.discard_all()
+    def _build(self, head: Head | None, *, instead_of: Path | None = None) -> ReplicaFile:
+        """`instead_of`: the file that is used until this one is complete."""
+        if instead_of is None:
+            self._folder.discard_all()
         path = self._folder.new_path()
         started = time.monotonic()
         try:
             with noticing_removal(path):
                 build(path, self._source, self._tenant_id, head or self._source.head())
                 published = self._folder.publish(path)
+            if instead_of is not None:
+                self._folder.discard(instead_of)
         finally:
             self._folder.discard(path)  # a full disk must not stay full of half a file
         with noticing_removal(published):

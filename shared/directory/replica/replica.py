@@ -19,7 +19,7 @@ from shared.directory.records.user import Group, group_key
 from shared.directory.replica import certificate_listing, counting, expiring, group_names, table_reading
 from shared.directory.replica.errors import ReplicaBuilding, explained, is_damage
 from shared.directory.replica.files import ReplicaFile
-from shared.directory.replica.following import HistoryChanged, follow, position
+from shared.directory.replica.following import HistoryChanged, follow, has_remnants, position
 from shared.directory.replica.keeping import FileKeeper
 from shared.directory.replica.queries import (
     CertificateQuery,
@@ -177,15 +177,23 @@ class Replica:
     def publish_snapshot(self, deadline: Deadline) -> Snapshot | None:
         """For the timer: stores a snapshot for young instances if the directory is large and the last one old.
 
-        None: not needed. Raises: as `catch_up`, and what `SnapshotStore` raises.
+        None: not needed, or not possible until the file has got rid of purged data. Raises: as `catch_up`, and what
+            `SnapshotStore` raises.
         """
         if self._snapshots is None:
             return None
         self.prepare(deadline)
-        if self._file is None or self._head is None or not self._snapshots.is_due(self._head):
+        file = self._file
+        if file is None or self._head is None or not self._snapshots.is_due(self._head) or self._has_remnants(file):
             return None
+
+        def is_clean() -> bool:
+            """Whether nobody was purged since the file was made, up to now: a purge deletes only what it finds."""
+            self.catch_up(deadline)
+            return self._file is file and file.exists() and not self._has_remnants(file)
+
         with explained():
-            return self._snapshots.publish(self._file)
+            return self._snapshots.publish(file, is_clean)
 
     def close(self) -> None:
         with self._turn:
@@ -239,6 +247,12 @@ class Replica:
             self._users = UserLister()
         if self._file is not None:
             follow(self._file, self._source, head, deadline)
+            if self._has_remnants(self._file):
+                self._keeper.replace(self._file)
+
+    def _has_remnants(self, file: ReplicaFile) -> bool:
+        with file.reading() as connection:
+            return has_remnants(connection)
 
     def _throw_away(self, file: ReplicaFile, deadline: Deadline) -> None:
         self._keeper.remove(file, deadline)

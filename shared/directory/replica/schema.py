@@ -2,7 +2,8 @@
 
 `users` holds what a list item shows. `listing` holds, of the same users, only what they are filtered, searched and
 ordered by, so that a scan reads little. Moments are microseconds since 1970, UTC; GUIDs and hex strings are packed.
-An email that equals the UPN is stored as SAME_AS_UPN, a UPN that folding leaves as it is as AS_FOLDED.
+An email that equals the UPN is stored as SAME_AS_UPN, a UPN that folding leaves as it is as AS_FOLDED. `purges` holds
+the log rows by which data were erased since the file was made.
 """
 
 import sqlite3
@@ -32,6 +33,8 @@ CREATE TABLE position (
     hash TEXT NOT NULL,
     users_hash TEXT NOT NULL
 );
+
+CREATE TABLE purges (seq INTEGER PRIMARY KEY);
 
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,

@@ -5,6 +5,7 @@ A snapshot is a blob under a name that is used once; a state row points to the n
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +45,8 @@ class SnapshotStore:
         self._blobs = blobs
         self._state = state
         self._clock = clock
-        self._folder = f"replica/{tenant_id}/{schema.FORMAT}/"
+        self._folders = f"replica/{tenant_id}/"
+        self._folder = f"{self._folders}{schema.FORMAT}/"
         self._pointer = f"replica-snapshot-{schema.FORMAT}"
 
     def latest(self) -> Snapshot | None:
@@ -72,16 +74,32 @@ class SnapshotStore:
         blob = self._blobs.download(latest.name, path)
         return blob is not None and blob.sha256 == latest.sha256
 
-    def publish(self, file: ReplicaFile) -> Snapshot:
-        """Uploads the file as of now and points to it, unless somebody points to a newer one meanwhile."""
+    def publish(self, file: ReplicaFile, may_stay: Callable[[], bool] = lambda: True) -> Snapshot | None:
+        """Uploads the file as of now and points to it, unless somebody points to a newer one meanwhile.
+
+        `may_stay` is asked after the upload. None: it said no, and the upload is deleted.
+        """
         with file.frozen() as (seq, chain_hash):
             name = f"{self._folder}{seq:016d}-{secrets.token_hex(4)}.sqlite3"
             blob = self._blobs.put_new(name, file.path)
+        if not may_stay():
+            self._blobs.delete(name)
+            return None
         made_at = self._clock().astimezone(UTC).isoformat()
         snapshot = Snapshot(name, seq, chain_hash, blob.sha256, blob.size, made_at)
         replaced = self._point_to(snapshot)
         self._prune({snapshot.name, *([replaced.name] if replaced else [])})
         return snapshot
+
+    def drop_before(self, seq: int) -> int:
+        """Deletes the snapshots of earlier log positions, whatever their format. How many there were."""
+        latest = self.latest()
+        if latest is not None and latest.seq < seq:
+            self._state.delete(self._pointer)
+        old = [blob.name for blob in self._blobs.list(self._folders) if _position(blob.name) < seq]
+        for name in old:
+            self._blobs.delete(name)
+        return len(old)
 
     def _point_to(self, snapshot: Snapshot) -> Snapshot | None:
         """Returns what was pointed to before."""
@@ -101,3 +119,8 @@ class SnapshotStore:
 
 def _decoded(state: State) -> Snapshot:
     return Snapshot(**json.loads(state.data))
+
+
+def _position(name: str) -> int:
+    """The log position in the name of a snapshot's blob."""
+    return int(name.rpartition("/")[2].partition("-")[0])
