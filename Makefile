@@ -15,6 +15,7 @@ RUNTIME := azure-functions-runtime==1.3.0
 checksum = $(shell { cat $(1); echo '$(2)'; } | cksum | tr ' ' '-')
 PYTHON_READY := $(VENV)/ready-$(call checksum,requirements.txt requirements-cli.txt requirements-dev.txt requirements-pkcs11.txt requirements-telemetry.txt,$(RUNTIME))
 AZURITE := local/azurite
+SWAGGER := $(CURDIR)/shared/api/documentation/swagger-ui
 AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/package.json $(AZURITE)/package-lock.json)
 
 # Arguments for the command, for example `make test ARGS="tests/unit -k ledger"` or `make run ARGS=--free-ports`.
@@ -24,7 +25,7 @@ ARGS ?=
 BACKEND ?= software
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format typecheck test demo run bench fuzz clean distclean
+.PHONY: help setup lint format typecheck test demo run bench fuzz openapi swagger clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command text; do \
@@ -59,12 +60,21 @@ bench: setup ## run the benchmarks
 fuzz: setup ## fuzz the token validator for a minute
 	@$(BIN)/python -m benchmarks.fuzz_token $(ARGS)
 
+openapi: setup ## write docs/openapi.json anew, after a change of the API
+	@$(BIN)/python -m shared.api.openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+swagger: setup ## bring the documentation page's Swagger UI in, after a change of local/swagger_ui/package-lock.json
+	@cd local/swagger_ui && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --silent
+	@cd local/swagger_ui/node_modules/swagger-ui-dist && cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt $(SWAGGER)/
+	@cd local/swagger_ui/node_modules/swagger-ui-dist && for file in swagger-ui-bundle.js swagger-ui.css; do \
+		gzip -9nc "$$file" >"$(SWAGGER)/$$file.gz"; done
+
 clean: ## remove state, output and caches
 	rm -rf .local demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove what setup installed, too
-	rm -rf $(VENV) $(AZURITE)/node_modules
+	rm -rf $(VENV) $(AZURITE)/node_modules local/swagger_ui/node_modules
 
 $(PYTHON_READY):
 	@python="$(PYTHON)"; test -n "$$python" && "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null || { \

@@ -1,6 +1,5 @@
 """The one place that turns an error into an HTTP reply: Laravel's `message` and `errors`, and RFC 9457's members."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -9,13 +8,14 @@ from typing import Any
 
 import azure.functions as func
 
+from shared.api.resources.problem import Problem
+from shared.api.routes import JSON_TYPE
 from shared.errors import AppError
 from shared.settings import InvalidSettings
 
 log = logging.getLogger("entra_pki.api")
 
 PROBLEM_TYPE_BASE = "urn:entra-pki:error:"  # RFC 9457 3.1.1: an absolute URI that identifies the type, not a page
-JSON_TYPE = "application/json"
 PROBLEM_JSON_TYPE = "application/problem+json"
 
 
@@ -70,30 +70,29 @@ def error_reply(error: BaseException, request_id: str, accept: str = "") -> func
     elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request %s: %s %s: %s", request_id, error.status, error.code, error.message, exc_info=error)
     return func.HttpResponse(
-        json.dumps(error_body(error, request_id), ensure_ascii=False),
+        problem_of(error, request_id).model_dump_json(exclude_none=True),
         status_code=error.status,
         mimetype=PROBLEM_JSON_TYPE if _prefers_problem_json(accept) else JSON_TYPE,
         charset="utf-8",
-        headers=_headers(error, request_id),
+        headers=headers_of(error, request_id),
     )
 
 
-def error_body(error: AppError, request_id: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"message": error.message}
-    if error.errors:
-        body["errors"] = {field: list(messages) for field, messages in error.errors.items()}
-    return body | {
+def problem_of(error: AppError, request_id: str) -> Problem:
+    members: dict[str, Any] = {
+        "message": error.message,
+        "errors": error.errors or None,
         "type": PROBLEM_TYPE_BASE + error.code,
         "title": error.title or HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": error.message,
         "code": error.code,
         "request_id": request_id,
-        **error.details,
     }
+    return Problem.model_validate(members | dict(error.details))
 
 
-def _headers(error: AppError, request_id: str) -> dict[str, str]:
+def headers_of(error: AppError, request_id: str) -> dict[str, str]:
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))

@@ -24,7 +24,16 @@ from tests.support.shipped import Shipped
 
 ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
-TIMERS = frozenset({"publish_crls", "publish_snapshot", "send_expiry_notices", "settle_revocations", "sweep_certificates", "sync_tenant"})
+TIMERS = frozenset(
+    {
+        "publish_crls",
+        "publish_snapshot",
+        "send_expiry_notices",
+        "settle_revocations",
+        "sweep_certificates",
+        "sync_tenant",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,9 @@ CASES: Mapping[str, Case] = {
     ),
     "renew_certificate": Case("POST", f"{ENTRA}/certificates/{{renewable_id}}/renew", {"validity_days": 30}, 201),
     "release_certificate": Case("POST", f"{ENTRA}/certificates/{{held_id}}/release"),
+    "openapi": Case("GET", "/api/openapi.json"),
+    "docs_page": Case("GET", "/api/docs", content_type="text/html"),
+    "docs_asset": Case("GET", "/api/docs/start.js", content_type="text/javascript"),
     "start_sync": Case("POST", f"{ENTRA}/sync", {}, 202),
     "pki_ca_crt": Case("GET", f"{PKI}/ca.crt", content_type="application/pkix-cert"),
     "pki_ca_pem": Case("GET", f"{PKI}/ca.pem", content_type="application/x-pem-file"),
