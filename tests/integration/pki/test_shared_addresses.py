@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,10 @@ def test_an_address_that_somebody_else_gets_in_the_same_commit_is_refused_too(
 ) -> None:
     def together(original: Reserve) -> Reserve:
         def with_eve(certificate: Certificate, once: Once | None, of: Context) -> Certificate:
-            request = reserve(certificate, POLICY, ca.issuance._mail_owners, once, of)
+            reservation = reserve(certificate, POLICY, ca.issuance._mail_owners, once, of)
+            requests: list[Request[Any]] = [mail_of(eve, ADDRESS), reservation]
             before = ca.ledger.head().seq
-            first, second = ca.ledger.commit_all([mail_of(eve, ADDRESS), request], of.deadline)
+            first, second = ca.ledger.commit_all(requests, of.deadline)
             assert not isinstance(first, AppError) and ca.ledger.head().seq == before + 1
             assert isinstance(second, AppError)
             raise second
