@@ -25,7 +25,7 @@ ARGS ?=
 BACKEND ?= software
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format typecheck test demo run bench fuzz openapi swagger clean distclean
+.PHONY: help setup lint format typecheck test demo run bench soak fuzz openapi swagger clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command text; do \
@@ -54,8 +54,11 @@ demo: setup ## see the product do its main job on a laptop's own cloud
 run: setup ## start the laptop's cloud and keep it up
 	@$(BIN)/python -m local.run --backend $(BACKEND) $(ARGS)
 
-bench: setup ## run the benchmarks
-	@for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; done
+bench: setup ## run the benchmarks, and show one table in the end
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup ## ten minutes of load while storage and Entra ID come and go
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 fuzz: setup ## fuzz the token validator for a minute
 	@$(BIN)/python -m benchmarks.fuzz_token $(ARGS)
