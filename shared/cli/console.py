@@ -2,13 +2,14 @@
 
 import getpass
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from shared.context import Actor, ActorKind, Context, Deadline
 
@@ -40,6 +43,22 @@ def emit(data: Any, as_json: bool, render: Callable[[], object]) -> None:
         click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_json_value))
     else:
         console.print(render())
+
+
+def facts(title: str, rows: Mapping[str, object]) -> Table:
+    """A table of names and values: one thing, told in a few figures. Names are those of the JSON."""
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold", box=box.SIMPLE)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name.replace("_", " "), Text(_shown(value)))
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def iso(moment: datetime) -> str:

@@ -16,9 +16,11 @@ from shared.settings import InvalidSettings
 
 COMMANDS: Mapping[str, str] = {
     "audit": "List and verify the log of all changes.",
+    "backup": "Write the directory to a file.",
     "ca": "Create, show and renew the certificate authority.",
     "certs": "List, show, export, revoke, hold and release certificates.",
     "crl": "Publish and show CRLs.",
+    "restore": "Restore the directory from a backup.",
     "sync": "Synchronize the tenant now.",
     "token": "Create, list and revoke API tokens.",
     "users": "Import local users, and erase the data of users who have left.",

@@ -15,23 +15,27 @@ if TYPE_CHECKING:
 DEFAULT_SKIP = 10_000
 
 
-@click.command()
-@click.option(
+crl_option = click.option(
     "--crl",
-    "files",
+    "crls",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A CRL published after the backup, DER or PEM, from wherever a copy is left; can be given several times.",
 )
-@click.option(
+skip_ids_option = click.option(
     "--skip-ids",
     type=click.IntRange(0, 1_000_000),
     default=DEFAULT_SKIP,
     show_default=True,
-    help="How many user and certificate ids may have been given out since the backup.",
+    help="How many ids of users, certificates and API tokens may have been given out since the backup.",
 )
+
+
+@click.command()
+@crl_option
+@skip_ids_option
 @json_option
-def reconcile(files: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
+def reconcile(crls: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
     """After a restore: numbers and ids past all that were published, and nothing un-revoked.
 
     Reads the newest CRL of each issuer from the blob storage, and those given. Then publishes new ones.
@@ -41,13 +45,14 @@ def reconcile(files: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
 
     context = operator_context()
     reconciliation = Reconciliation(services().ledger, services().authority, services().blobs)
-    issuers = reconciliation.run([file.read_bytes() for file in files], skip_ids, context)
+    issuers = reconciliation.run([file.read_bytes() for file in crls], skip_ids, context)
     for issuer in issuers:
         services().crl_publisher.publish(issuer.issuer_id, context)
-    emit([asdict(issuer) for issuer in issuers], as_json, lambda: _table(issuers))
+    emit([asdict(issuer) for issuer in issuers], as_json, lambda: issuers_table(issuers))
 
 
-def _table(issuers: "list[ReconciledIssuer]") -> Table:
+def issuers_table(issuers: "list[ReconciledIssuer]") -> Table:
+    """What was found of each issuer."""
     table = Table("Issuer", "Highest number found", "Revoked again", "Carried on", box=None)
     for issuer in issuers:
         table.add_row(issuer.issuer_id, str(issuer.number or "-"), str(issuer.revoked), str(issuer.carried))

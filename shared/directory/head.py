@@ -75,13 +75,18 @@ def decode_head(entity: Entity) -> StoredHead:
     """Raises: MalformedRow."""
     row = decode_row(entity)
     try:
-        head = Head(
-            seq=int(row["seq"]),
-            time=parse_time(str(row["time"])),
-            last_hash=str(row["last_hash"]),
-            next_ids={str(name): int(value) for name, value in json.loads(str(row["next_ids"])).items()},
-        )
+        head = decode_head_fields(row)
         turn = Turn(str(row["turn_owner"]), parse_time(str(row["turn_until"]))) if "turn_owner" in row else None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise MalformedRow(HEAD_KEY, f"not a head: {error}") from error
     return StoredHead(head, str(entity["odata.etag"]), turn)
+
+
+def decode_head_fields(row: Row) -> Head:
+    """The inverse of `encode_head` without a turn. Raises KeyError, ValueError, TypeError or AttributeError."""
+    return Head(
+        seq=int(row["seq"]),
+        time=parse_time(str(row["time"])),
+        last_hash=str(row["last_hash"]),
+        next_ids={str(name): int(value) for name, value in json.loads(str(row["next_ids"])).items()},
+    )

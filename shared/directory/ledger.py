@@ -7,7 +7,7 @@ from shared.context import Clock, Deadline, system_clock
 from shared.directory.commit_queue import CommitQueue, Committed, Pending, Request
 from shared.directory.committer import Committer
 from shared.directory.errors import MalformedRow
-from shared.directory.head import Head
+from shared.directory.head import HEAD_KEY, Head
 from shared.directory.log import LogChange, LogOperation, LogRow, decode_log_row, log_key
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import Record, Row
@@ -40,8 +40,11 @@ class Ledger:
     All methods raise StorageUnavailable (503), StorageRefused (500) and MalformedRow (500).
     """
 
-    def __init__(self, tables: TableStore, tenant_id: str, *, clock: Clock = system_clock) -> None:
-        self._partition = Partition(tables, tenant_id)
+    def __init__(
+        self, tables: TableStore, tenant_id: str, *, clock: Clock = system_clock, head_key: str = HEAD_KEY
+    ) -> None:
+        """`head_key`: see Partition."""
+        self._partition = Partition(tables, tenant_id, head_key)
         self._clock = clock
         self._heads = Turns(self._partition, clock)
         self._queue = CommitQueue(Committer(self._partition, clock).commit_some)

@@ -54,3 +54,10 @@ class StateStore:
         """Nothing happens if it is not there."""
         check_key(name)
         self._tables.delete(self._partition, name)
+
+    def clear(self, *, keep: str) -> None:
+        """Deletes all but one."""
+        names = [str(entity["RowKey"]) for entity in self._tables.query(self._partition, "", None, only=("Timestamp",))]
+        for name in names:
+            if name != keep:
+                self._tables.delete(self._partition, name)

@@ -13,6 +13,7 @@ from cryptography import x509
 from shared.context import Context
 from shared.directory.blobs import BlobStore
 from shared.directory.ledger import Ledger, Request, Transaction
+from shared.directory.records.api_token import ApiToken
 from shared.directory.records.certificate import (
     Certificate,
     CertificateStatus,
@@ -36,6 +37,13 @@ from shared.pki.issuer_material import IssuerMaterial
 from shared.pki.user_ids import serial_number_text
 
 AT_ONCE = 200
+_SPARE_NUMBERS = 1000
+"""For CRLs that an operator published by hand, and for rebuilds that died with their number."""
+
+
+def numbers_since(backup: datetime, now: datetime) -> int:
+    """How many CRLs one issuer can have published meanwhile, generously: the timer makes one a minute at most."""
+    return 2 * max(0, int((now - backup).total_seconds() // 60)) + _SPARE_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,14 @@ class Reconciliation:
         self._authority = authority
         self._blobs = blobs
 
-    def run(self, crls: Sequence[bytes], skip_ids: int, context: Context) -> list[ReconciledIssuer]:
+    def run(
+        self, crls: Sequence[bytes], skip_ids: int, context: Context, *, skip_numbers: int = 0
+    ) -> list[ReconciledIssuer]:
         """Brings the directory up to the CRLs in the blob storage and to `crls` (DER or PEM, from wherever).
 
         Args:
-            skip_ids: how many user and certificate ids may have been given out since the backup.
+            skip_ids: how many ids of users, certificates and API tokens may have been given out since the backup.
+            skip_numbers: how many CRLs each issuer may have published since the backup, beside those that are found.
 
         Raises: CrlNotOurs for a CRL that none of our issuers signed; the first error of any change.
         """
@@ -74,20 +85,26 @@ class Reconciliation:
         owners = [self._owner(crl) for crl in given]
         self._skip_ids(skip_ids, context)
         return [
-            self._reconcile(issuer, [crl for crl, owner in zip(given, owners, strict=True) if owner == issuer], context)
+            self._reconcile(
+                issuer,
+                [crl for crl, owner in zip(given, owners, strict=True) if owner == issuer],
+                skip_numbers,
+                context,
+            )
             for issuer in self._authority.issuers()
         ]
 
     def _reconcile(
-        self, issuer: IssuerMaterial, given: Sequence[x509.CertificateRevocationList], context: Context
+        self,
+        issuer: IssuerMaterial,
+        given: Sequence[x509.CertificateRevocationList],
+        skip_numbers: int,
+        context: Context,
     ) -> ReconciledIssuer:
+        """The numbers last: until then the publisher refuses to make a CRL that lacks what is not carried over yet."""
         numbers = self._stored_numbers(issuer.id)
         crls = [*given, *self._newest_stored(issuer, numbers)]
         highest = max([*numbers, *map(_number, crls)], default=None)
-        if highest is None:
-            return ReconciledIssuer(issuer.id, None, 0, 0)
-        newest = max(crl.last_update_utc for crl in crls) if crls else issuer.not_before
-        self._ledger.commit(_past(issuer.id, highest, newest, context), context.deadline)
         revoked = carried = 0
         for batch in _batches(_entries(crls)):
             requests = [_keep_revoked(issuer.id, entry, context) for entry in batch]
@@ -96,6 +113,10 @@ class Reconciliation:
                     raise result
                 revoked += result.value == "revoked"
                 carried += result.value == "carried"
+        if highest is not None or skip_numbers:
+            newest = max((crl.last_update_utc for crl in crls), default=issuer.not_before)
+            past = _past(issuer.id, highest or 0, skip_numbers, newest, context)
+            self._ledger.commit(past, context.deadline)
         return ReconciledIssuer(issuer.id, highest, revoked, carried)
 
     def _stored_numbers(self, issuer_id: str) -> dict[int, str]:
@@ -123,7 +144,7 @@ class Reconciliation:
 
     def _skip_ids(self, count: int, context: Context) -> None:
         def decide(tx: Transaction) -> None:
-            for sequence in (User.SEQUENCE, Certificate.SEQUENCE):
+            for sequence in (User.SEQUENCE, Certificate.SEQUENCE, ApiToken.SEQUENCE):
                 for _ in range(count):
                     tx.next_id(str(sequence))
             tx.next_id(LOCAL_USERS)  # says that the ids of users have holes
@@ -163,14 +184,14 @@ def _batches(entries: Iterator[_Entry]) -> Iterator[list[_Entry]]:
     yield batch
 
 
-def _past(issuer_id: str, number: int, this_update: datetime, context: Context) -> Request[None]:
-    """The next CRL gets a number above `number` and is of `this_update` at the earliest."""
+def _past(issuer_id: str, number: int, skip: int, this_update: datetime, context: Context) -> Request[None]:
+    """The next CRL gets a number above `number`, and `skip` above the last; of `this_update` at the earliest."""
 
     def decide(tx: Transaction) -> None:
         current = tx.get(CrlPointer, crl_key(issuer_id))
         if current is None:
             current = CrlPointer(issuer_id=issuer_id, last_number=0, last_seq=0, last_this_update=this_update)
-        last = max(current.last_number, number)
+        last = max(current.last_number + skip, number)
         latest = max(current.last_this_update, this_update)
         tx.put(replace(current, last_number=last, last_this_update=latest))
 

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from shared.directory.records.base import Record
 
+FENCES = "fence|"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fence(Record):
@@ -24,4 +26,4 @@ class Fence(Record):
 
 
 def fence_key(name: str) -> str:
-    return f"fence|{name}"
+    return f"{FENCES}{name}"
