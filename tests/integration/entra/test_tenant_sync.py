@@ -1,6 +1,7 @@
 """The tenant sync end to end: a directory in the emulator, a ledger on Azurite, and whether they are in step."""
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,10 +17,11 @@ from shared.directory.ledger import Ledger, Transaction
 from shared.directory.local_users import LocalUser, LocalUsers
 from shared.directory.records.user import EntraDeletion, User
 from shared.directory.state import StateStore
+from shared.directory.tables import TableStore
 from shared.entra.graph import GraphClient
-from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.entra.tenant_sync import ORDINARY, SyncOrder, TenantSync
 from shared.entra.tenant_sync.lease import LeaseKeeper, LeaseTaken
-from shared.entra.tenant_sync.report import Mode, Outcome, SyncReport
+from shared.entra.tenant_sync.report import Mode, Outcome, Phase, SyncProgress, SyncReport
 from shared.entra.tenant_sync.sync import LEASE_NAME
 from shared.entra.user_sync import UserSync
 from tests.integration.entra.conftest import QUICK, Policy, SyncWith, credentials_of
@@ -109,6 +111,7 @@ def test_changes_of_all_kinds_arrive_with_the_next_run(
     assert differences(tenant.snapshot(), ledger) == []
 
 
+@pytest.mark.parametrize("order", [ORDINARY, FULL], ids=["changes", "full"])
 def test_users_who_swap_their_names_stay_who_they_are(
     tenant: Tenant,
     tenant_sync: TenantSync,
@@ -116,13 +119,14 @@ def test_users_who_swap_their_names_stay_who_they_are(
     context: Context,
     people: list[DirectoryObject],
     synced: SyncReport,
+    order: SyncOrder,
 ) -> None:
     ada, bob = people[:2]
     tenant.update_user(ada, userPrincipalName="parked@contoso.example")
     tenant.update_user(bob, userPrincipalName=ada.user_principal_name)
     tenant.update_user(ada, userPrincipalName=bob.user_principal_name)
 
-    tenant_sync.run(context)
+    tenant_sync.run(context, order)
 
     assert user_of(ledger, ada).user_principal_name == bob.user_principal_name
     assert differences(tenant.snapshot(), ledger) == []
@@ -388,6 +392,58 @@ def test_a_second_runner_says_so_and_does_nothing(
         tenant_sync.start(context)
     other.give_back()
     assert tenant_sync.run(context).outcome is Outcome.COMPLETED
+
+
+def test_of_many_runners_at_once_one_works(
+    tenant: Tenant, tables: TableStore, context: Context, people: list[DirectoryObject]
+) -> None:
+    reports: list[SyncReport] = []
+    others_are_done = threading.Event()
+
+    def wait(progress: SyncProgress) -> None:
+        others_are_done.wait(60)
+
+    def run() -> None:
+        """As in a process of its own; whoever works waits for the others in the middle of it."""
+        graph = GraphClient(tenant.graph_url, credentials_of(tenant).graph_token, retry_policy=QUICK)
+        sync = TenantSync(Ledger(tables, tenant.id), StateStore(tables, tenant.id), graph, Policy())
+        reports.append(sync.run(context, watch=wait))
+        if len(reports) == 3:
+            others_are_done.set()
+
+    runners = [threading.Thread(target=run) for _ in range(4)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+
+    assert [report.outcome for report in reports] == [Outcome.BUSY] * 3 + [Outcome.COMPLETED]
+    assert differences(tenant.snapshot(), Ledger(tables, tenant.id)) == []
+
+
+def test_a_runner_that_sleeps_through_its_lease_is_overtaken_and_stops(
+    tenant: Tenant,
+    tenant_sync: TenantSync,
+    ledger: Ledger,
+    sync_with: SyncWith,
+    context: Context,
+    people: list[DirectoryObject],
+    small_pages: None,
+) -> None:
+    lease_time = timedelta(seconds=1)
+    overtaking: list[SyncReport] = []
+
+    def sleep(progress: SyncProgress) -> None:
+        if progress.phase is Phase.USERS and not overtaking:
+            time.sleep(1.1 * lease_time.total_seconds())
+            overtaking.append(tenant_sync.run(context))
+
+    report = sync_with(Policy(), lease_time=lease_time).run(context, watch=sleep)
+
+    assert (report.outcome, report.error_code) == (Outcome.FAILED, "sync_lease_lost")
+    assert overtaking[0].outcome is Outcome.COMPLETED
+    assert tenant_sync.status().last_run == overtaking[0]
+    assert differences(tenant.snapshot(), ledger) == []
 
 
 def test_a_run_can_be_started_and_watched_from_outside(
