@@ -79,10 +79,11 @@ class ReplicaFolder:
         for suffix in _SIDE_FILES:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
-    def discard_all(self) -> None:
-        """Removes every file of the tenant, of any format, complete or not. Only under the lock."""
+    def discard_all(self, *, but: Path | None = None) -> None:
+        """Removes every file of the tenant, of any format, complete or not, `but` that one. Only under the lock."""
         for path in self._folder.glob(f"{self._tenant}*.sqlite3*"):
-            path.unlink(missing_ok=True)
+            if but is None or not path.name.startswith(but.name):
+                path.unlink(missing_ok=True)
 
 
 class ReplicaFile:

@@ -161,8 +161,7 @@ class FileKeeper:
 
     def _build(self, head: Head | None, *, instead_of: Path | None = None) -> ReplicaFile:
         """`instead_of`: the file that is used until this one is complete."""
-        if instead_of is None:
-            self._folder.discard_all()
+        self._folder.discard_all(but=instead_of)
         path = self._folder.new_path()
         started = time.monotonic()
         try:

@@ -1,5 +1,6 @@
 """A purge leaves nothing of a person in tables, log, snapshots and replicas, wherever it dies, and the audit knows."""
 
+import errno
 import json
 import multiprocessing
 import threading
@@ -127,6 +128,30 @@ def replica_after(replica: Replica, folder: Path) -> list[str]:
         replica.prepare(soon())
     assert sorted(user.name for user in replica.users(UserQuery(search="e")).items) == names
     return names
+
+
+def test_where_there_is_no_room_for_two_replicas_the_old_one_goes_first(
+    ca: TestCa, purge: UserPurge, instance: Callable[[str], Replica], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = person(ca)
+    leave(ca, user)
+    replica = instance("cramped")
+    purge.run(user.id, context())
+    attempts: list[Path] = []
+
+    def full(path: Path, *_: object) -> None:
+        attempts.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.directory.replica.keeping.build", full)
+        replica.catch_up(soon())
+        replica._keeper.wait(soon())
+
+    assert len(attempts) == 1
+    assert traces_in_files(tmp_path / "cramped") == set()
+    replica.prepare(soon())
+    assert [found.name for found in replica.users(UserQuery()).items] == [ERASED]
 
 
 def test_an_upload_that_a_purge_overtakes_is_deleted_again(
