@@ -64,6 +64,7 @@ class _Copying:
         self._read_records()
         self._follow_log()
         self._settle()
+        self._chain.finish()
         last = self._chain.last
         if last is None:
             raise NothingToBackUp(self._partition.name)

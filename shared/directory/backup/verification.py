@@ -45,6 +45,7 @@ class _Check:
             self._chain.step(key, partial(dict, row))
 
     def finish(self, summary: BackupSummary) -> None:
+        self._chain.finish()
         last = self._chain.last
         if last is None or empty_head(summary.tenant_id).after(last) != summary.head:
             raise self._reader.unusable("its log does not end where its last line says")
@@ -56,4 +57,4 @@ class _Check:
             raise self._reader.unusable("it has not as many rows as its last line says")
 
     def _refuse(self, key: str, problem: str) -> None:
-        raise self._reader.unusable(f"line {self._reader.line}, {key}: {problem}")
+        raise self._reader.unusable(f"{key}: {problem} (found at line {self._reader.line})")

@@ -187,6 +187,16 @@ def _without(key: str) -> Callable[[Path], None]:
     return _lines(lambda lines: [*lines[: _of(lines, key)], *lines[_of(lines, key) + 1 :]])
 
 
+def _without_data(lines: list[bytes]) -> list[bytes]:
+    """As a purge does, but nothing was purged."""
+    at = _of(lines, "log|0000000000000002")
+    key, row = json.loads(lines[at])
+    operations = json.loads(row["operations"])
+    del operations[0]["changes"][0]["data"]
+    altered = json.dumps([key, row | {"operations": json.dumps(operations)}]).encode() + b"\n"
+    return [*lines[:at], altered, *lines[at + 1 :]]
+
+
 def _bytes(edit: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     return lambda path: (path.write_bytes(edit(path.read_bytes())), None)[1]
 
@@ -218,7 +228,11 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "log row altered": (
         _replaced("log|0000000000000002", b"tester", b"taster"),
-        r"line 3, log\|0000000000000002: altered: its hash is not that of its content",
+        r"log\|0000000000000002: altered: its hash is not that of its content \(found at line 3\)",
+    ),
+    "data taken out of a log row": (
+        _lines(_without_data),
+        r"log\|0000000000000002: altered: the data of .* are missing",
     ),
     "log row left out": (_without("log|0000000000000003"), r"log\|0000000000000003: the log row is missing"),
     "last log row left out": (
