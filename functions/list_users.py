@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
-from shared.api.requests import ListUsers
+from shared.api.requests.users import ListUsers
 from shared.api.resources.users import UserPage
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock

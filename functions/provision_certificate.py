@@ -5,7 +5,7 @@ import azure.functions as func
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
 from shared.api.replies import Reply
-from shared.api.requests import ProvisionCertificate, idempotency_key
+from shared.api.requests.issuance import ProvisionCertificate
 from shared.api.resources.issuance import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
@@ -22,13 +22,11 @@ bp = func.Blueprint()
     body=ProvisionCertificate,
     reply=ProvisionedCertificate,
     status=201,
-    also={200: "The reply to an earlier request with this Idempotency-Key; the private key is not in it again."},
     idempotent=True,
 )
 def provision_certificate(call: Call[ProvisionCertificate, None]) -> Reply:
     """A certificate; the private key, where it was made here, leaves in this reply and never again."""
     pki = services().settings.pki
     order = call.body.as_order(default_validity_days=pki.default_validity_days, default_key_size=pki.default_key_size)
-    once = idempotency_key(call.header("idempotency-key"))
-    issued = services().issuance.issue(order, call.context, idempotency_key=once)
+    issued = services().issuance.issue(order, call.context, idempotency_key=call.idempotency_key)
     return Reply(ProvisionedCertificate.of(issued, system_clock()), status=200 if issued.replayed else 201)

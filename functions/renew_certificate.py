@@ -5,7 +5,7 @@ import azure.functions as func
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
 from shared.api.replies import Reply
-from shared.api.requests import RenewCertificate, idempotency_key
+from shared.api.requests.issuance import RenewCertificate
 from shared.api.resources.issuance import ProvisionedCertificate
 from shared.api.routes import ENTRA_ID
 from shared.context import system_clock
@@ -22,12 +22,10 @@ bp = func.Blueprint()
     body=RenewCertificate,
     reply=ProvisionedCertificate,
     status=201,
-    also={200: "The reply to an earlier request with this Idempotency-Key; the private key is not in it again."},
     idempotent=True,
 )
 def renew_certificate(call: Call[RenewCertificate, None]) -> Reply:
     """A certificate of the same type for the same user; the old one is superseded when the overlap ends."""
     order = call.body.as_order(call.path_id("certificate"))
-    once = idempotency_key(call.header("idempotency-key"))
-    issued = services().renewal.renew(order, call.context, idempotency_key=once)
+    issued = services().renewal.renew(order, call.context, idempotency_key=call.idempotency_key)
     return Reply(ProvisionedCertificate.of(issued, system_clock()), status=200 if issued.replayed else 201)

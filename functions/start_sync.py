@@ -5,7 +5,7 @@ import azure.functions as func
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
 from shared.api.replies import Reply
-from shared.api.requests import StartSync
+from shared.api.requests.tenant_sync import StartSync
 from shared.api.resources.tenant_sync import StartedSync
 from shared.api.routes import ENTRA_ID
 from shared.services import services

@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
-from shared.api.requests import SyncUser
+from shared.api.requests.users import SyncUser
 from shared.api.resources.user_sync import SyncedUserResource
 from shared.api.routes import ENTRA_ID
 from shared.services import services

@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared.api.endpoint import Call, endpoint
 from shared.api.permissions import Permission
-from shared.api.requests import ValidateToken
+from shared.api.requests.tokens import ValidateToken
 from shared.api.resources.tokens import TokenVerdict
 from shared.api.routes import ENTRA_ID
 from shared.services import services

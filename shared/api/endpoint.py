@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from shared.api.body import read_object
 from shared.api.errors import HttpsRequired, MalformedUrl, NoSuchId, error_reply
+from shared.api.idempotency import idempotency_key
 from shared.api.permissions import Permission
 from shared.api.public_url import public_url
 from shared.api.replies import Result, response_of
@@ -58,6 +59,11 @@ class Call(Generic[B, Q]):
         if not ID.fullmatch(value):
             raise NoSuchId(kind, value)
         return int(value)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The header Idempotency-Key. Raises MalformedIdempotencyKey."""
+        return idempotency_key(self.header("idempotency-key"))
 
     def header(self, name: str) -> str | None:
         return cast("str | None", self.request.headers.get(name))

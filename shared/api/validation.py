@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.errors import AppError
@@ -11,6 +11,7 @@ from shared.errors import AppError
 M = TypeVar("M", bound=BaseModel)
 
 MAX_UPN_LENGTH = 320
+MAX_ID = 2**31 - 1
 
 
 class RequestModel(BaseModel):
@@ -107,7 +108,16 @@ def _trimmed(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-UserPrincipalName = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_email_format)]
+UPN_SCHEMA = {
+    "type": "string",
+    "maxLength": MAX_UPN_LENGTH,
+    "pattern": r"^\s*[^@\s]+@[^@\s.]+(\.[^@\s.]+)*\s*$",
+    "description": "name@domain, without control characters; spaces around it do not count",
+    "examples": ["ada@contoso.example"],
+}
+"""`_email_format`, as far as JSON Schema can say it."""
+
+UserPrincipalName = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_email_format), WithJsonSchema(UPN_SCHEMA)]
 
 
 def _query_bool(value: Any) -> Any:
@@ -125,3 +135,5 @@ def _query_int(value: Any) -> Any:
 
 QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
 QueryInt = Annotated[int, BeforeValidator(_query_int)]
+LocalId = Annotated[int, Field(ge=1, le=MAX_ID)]
+QueryId = Annotated[QueryInt, Field(ge=1, le=MAX_ID)]

@@ -1,4 +1,4 @@
-"""`python -m shared.api.openapi` prints the description of the app in the current folder, as docs/openapi.json has it."""
+"""`python -m shared.api.openapi` prints the description of the app, as docs/openapi.json has it."""
 
 import json
 import sys

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.api.idempotency import IDEMPOTENCY_KEY
 from shared.api.openapi.prose import Tag
 from shared.api.openapi.responses import responses
 from shared.api.openapi.schemas import Schemas
 from shared.api.openapi.security import requirement, sentence
-from shared.api.requests import IDEMPOTENCY_KEY
 from shared.api.routes import JSON_TYPE, ROUTE_PREFIX, Route
 from shared.errors import AppError
 

@@ -6,14 +6,10 @@ import pytest
 from pydantic import BaseModel
 
 from shared.api.errors import MalformedIdempotencyKey
-from shared.api.requests import (
-    BulkSyncUsers,
-    ListUsers,
-    ProvisionCertificate,
-    SyncUser,
-    ValidateToken,
-    idempotency_key,
-)
+from shared.api.idempotency import idempotency_key
+from shared.api.requests.issuance import ProvisionCertificate
+from shared.api.requests.tokens import ValidateToken
+from shared.api.requests.users import BulkSyncUsers, ListUsers, SyncUser
 from shared.api.validation import ValidationFailed, validated
 
 
