@@ -85,8 +85,8 @@ def _files(issuer_pem: str, encoded: bytes, folder: Path) -> tuple[Path, Path]:
     return ca, crl_file
 
 
-def run(command: Sequence[str], *, code: int | None = 0) -> str:
+def run(command: Sequence[str], *, code: int | None = 0, folder: Path | None = None) -> str:
     """Standard output and standard error together; fails with them on another exit code."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
     assert code is None or done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
