@@ -18,6 +18,12 @@ AZURITE := local/azurite
 SWAGGER := $(CURDIR)/shared/api/documentation/swagger-ui
 AZURITE_READY := $(AZURITE)/node_modules/ready-$(call checksum,$(AZURITE)/package.json $(AZURITE)/package-lock.json)
 
+# What is deployed: an environment with the packages of requirements.txt alone. The tools that look at it have their own.
+DEPLOYED := $(VENV)/deployed
+DEPLOYED_READY := $(DEPLOYED)/ready-$(call checksum,requirements.txt)
+TOOLS := $(VENV)/tools
+TOOLS_READY := $(TOOLS)/ready-$(call checksum,requirements-tools.txt)
+
 # Arguments for the command, for example `make test ARGS="tests/unit -k ledger"` or `make run ARGS=--free-ports`.
 ARGS ?=
 
@@ -25,7 +31,7 @@ ARGS ?=
 BACKEND ?= software
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format typecheck test demo run bench soak fuzz openapi swagger clean distclean
+.PHONY: help setup lint format typecheck test demo run bench soak fuzz openapi swagger package sbom audit clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command text; do \
@@ -72,8 +78,24 @@ swagger: setup ## bring the documentation page's Swagger UI in, after a change o
 	@cd local/swagger_ui/node_modules/swagger-ui-dist && for file in swagger-ui-bundle.js swagger-ui.css; do \
 		gzip -9nc "$$file" >"$(SWAGGER)/$$file.gz"; done
 
+package: setup ## build the deployment package, dist/app.zip
+	@$(BIN)/python infra/package.py $(ARGS)
+
+sbom: $(DEPLOYED_READY) $(TOOLS_READY) ## list what is deployed as a CycloneDX bill of materials, dist/sbom.json
+	@mkdir -p dist
+	@# The warning that is ignored: pyproject.toml names no dependencies, because requirements.txt does.
+	@PYTHONWARNINGS=ignore::UserWarning $(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-file dist/sbom.json $(DEPLOYED)
+	@echo "dist/sbom.json: $$(grep -c '"purl"' dist/sbom.json) packages"
+
+audit: $(DEPLOYED_READY) $(TOOLS_READY) ## look for known vulnerabilities in what is deployed
+	@mkdir -p dist; rm -f dist/audit.json
+	@$(TOOLS)/bin/pip-audit --strict --progress-spinner off --path $(DEPLOYED)/lib/python*/site-packages \
+		--format json --output dist/audit.json || { test -s dist/audit.json && echo 'dist/audit.json names them.' || \
+		echo 'Nothing was audited: PyPI did not give its advisories for the package named above.'; exit 1; } >&2
+
 clean: ## remove state, output and caches
-	rm -rf .local demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .local demo-output dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove what setup installed, too
@@ -94,4 +116,16 @@ $(AZURITE_READY): | $(PYTHON_READY)
 	@echo 'Installing Azurite into $(AZURITE)/node_modules'
 	@cd $(AZURITE) && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --silent
 	@rm -f $(AZURITE)/node_modules/ready-*
+	@touch $@
+
+$(DEPLOYED_READY): | $(PYTHON_READY)
+	@echo 'Installing the packages of requirements.txt into $(DEPLOYED)'
+	@$(BIN)/python -m venv --clear --without-pip $(DEPLOYED)
+	@$(BIN)/python -m pip --python $(DEPLOYED)/bin/python install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(TOOLS_READY): | $(PYTHON_READY)
+	@echo 'Installing the tools of requirements-tools.txt into $(TOOLS)'
+	@$(BIN)/python -m venv --clear --without-pip $(TOOLS)
+	@$(BIN)/python -m pip --python $(TOOLS)/bin/python install --quiet --disable-pip-version-check -r requirements-tools.txt
 	@touch $@
