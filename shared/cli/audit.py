@@ -103,7 +103,7 @@ def _verdict(report: "AuditReport") -> str:
     checked = f"{report.log_rows} log rows and {report.records} records checked, up to log row {report.seq}"
     if report.redactions:
         copies = sum(redaction.copies for redaction in report.redactions)
-        checked += f"; {copies} copies of the data of {len(report.redactions)} purged records are redacted"
+        checked += f"; purges took {copies} copies of the data of {len(report.redactions)} records out of the log"
     if report.is_clean:
         return f"[green]Intact[/green]: {checked}."
     more = "\nThere is more; only the first are listed." if report.truncated else ""

@@ -80,20 +80,19 @@ def _warning(outlook: "PurgeOutlook") -> str:
         return f"The purge of the user {user.id} is not finished; traces may be left in the log."
     known_as = escape(" ".join(filter(None, (user.name, user.user_principal_name and f"({user.user_principal_name})"))))
     return (
-        f"This erases the personal data of the user {user.id}, {known_as}, with {outlook.certificates} certificates; "
-        f"{outlook.live} of them are not revoked yet and will be."
+        f"This erases the personal data of the user {user.id}, {known_as}. "
+        f"Certificates: {outlook.certificates}, of which {outlook.live} are not revoked yet, and will be."
     )
 
 
 def _purged(report: "PurgeReport") -> str:
-    since = f"{report.erased_at:%Y-%m-%d %H:%M} UTC"
+    since = f"The user {report.user_id} is purged since {report.erased_at:%Y-%m-%d %H:%M} UTC."
     if not report.log_copies and not report.certificates:
-        return f"The user {report.user_id} is purged since {since}; there was nothing left to erase."
-    acted = f"\nThe log names the user as who acted in {report.acted} operations; that stays." if report.acted else ""
+        return f"{since} There was nothing left to erase."
+    acted = f"\nWho acted in {report.acted} operations of the log was this user; that stays." if report.acted else ""
     return (
-        f"The user {report.user_id} is purged since {since}: {report.certificates} certificates erased "
-        f"({report.revoked} revoked), {report.log_copies} copies taken out of the log, "
-        f"{report.snapshots} snapshots deleted.{acted}"
+        f"{since} Certificates erased: {report.certificates}, of which revoked now: {report.revoked}. "
+        f"Copies taken out of the log: {report.log_copies}. Snapshots deleted: {report.snapshots}.{acted}"
     )
 
 

@@ -454,14 +454,14 @@ def test_the_command_says_what_it_will_do_and_does_it_only_after_a_yes(ca: TestC
 
     assert refused.exit_code == 1
     said = " ".join(refused.stderr.split())
-    assert "Wilhelmina Quackenbush (w.quackenbush@contoso.example), with 3 certificates; 3 of them" in said
+    assert "Wilhelmina Quackenbush (w.quackenbush@contoso.example). Certificates: 3, of which 3 are not revoked" in said
     assert ca.ledger.get(User, user.key) == replace(user, is_active=False, deletion=EntraDeletion.HARD)
 
     done = run(str(user.id), input="y\n")
 
     assert done.exit_code == 0, done.output
-    assert "3 certificates erased (3 revoked)" in " ".join(done.stdout.split())
-    assert "there was nothing left to erase" in " ".join(run(str(user.id)).stdout.split())
+    assert "Certificates erased: 3, of which revoked now: 3." in " ".join(done.stdout.split())
+    assert "There was nothing left to erase." in " ".join(run(str(user.id)).stdout.split())
 
 
 def test_the_command_reports_as_json(ca: TestCa, run: Run) -> None:
