@@ -107,7 +107,7 @@ def _preview_as_tables(found: "Preview") -> Lines:
     if found.certificates:
         lines.append(_losses(found))
     if found.held:
-        lines.append(Text(found.held))
+        lines.append(Text(f"The deletion guard would say: {found.held}"))
     return Lines(*lines)
 
 
