@@ -25,6 +25,7 @@ from shared.directory.records.base import format_time, parse_time
 from shared.directory.state import StateStore
 from shared.directory.transaction import Transaction
 from shared.errors import AppError, FieldError
+from shared.telemetry.recorder import recorder
 
 log = logging.getLogger("entra_pki.api.tokens")
 
@@ -140,7 +141,7 @@ class ApiTokens:
             if noted is not None and now - noted < USED_AT_INTERVAL:
                 return
             self._noted[token_id] = now
-        self._writer.submit(self._write_use, token_id, now)
+        self._writer.submit(recorder().carried(self._write_use), token_id, now)
 
     def _write_use(self, token_id: int, now: datetime) -> None:
         try:

@@ -12,6 +12,7 @@ import requests
 
 from shared.context import Clock, system_clock
 from shared.pki.expiry_status import receiver_name
+from shared.telemetry.calls import Peer, http_call
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -70,9 +71,13 @@ class Webhook:
         now = self._clock()
         headers = {"Content-Type": "application/json", **signed_headers(self._secret, message_id, now, body)}
         try:
-            with self._session.post(
-                self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
-            ) as reply:
+            with (
+                http_call(Peer.WEBHOOK, "POST", self._url) as call,
+                self._session.post(
+                    self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+                ) as reply,
+            ):
+                call.answered(reply.status_code)
                 return _answer(reply.status_code, reply.headers.get("Retry-After"), now)
         except requests.RequestException as error:
             return Answer(Verdict.UNREACHABLE, type(error).__name__)

@@ -28,6 +28,7 @@ class Peer(StrEnum):
     GRAPH = "graph"
     KEY_VAULT = "key_vault"
     ENTRA = "entra"
+    WEBHOOK = "webhook"
     TABLE_STORAGE = "table_storage"
 
 
@@ -96,7 +97,7 @@ class _RecordedCall(Call):
 
 
 def http_call(peer: Peer, method: str, url: str) -> Call:
-    """An HTTP exchange with Graph, Key Vault or Entra ID."""
+    """An HTTP exchange with a service."""
     active = recorder()
     if not active.recording:
         return _UNRECORDED

@@ -77,7 +77,7 @@ CLIENT_DURATION = Instrument(
     "http.client.request.duration",
     Kind.HISTOGRAM,
     "s",
-    "Requests to Graph, Key Vault and the token endpoint for Key Vault, each attempt on its own",
+    "Requests to Graph, Key Vault, its token endpoint and the webhook, each attempt on its own",
     (HTTP_METHOD, SERVER_ADDRESS, SERVER_PORT, URL_TEMPLATE, HTTP_STATUS, ERROR_TYPE, PEER),
     SHORT,
 )
@@ -155,6 +155,7 @@ FIELDS: Mapping[Event, tuple[str, ...]] = {
         "actor_id",
         *("crls_published", "crls_failed", "crl_remaining_s", "crl_age_s", "issuer_remaining_s"),
         *("swept", "waiting", "failed", "forgotten", "settled", "ended_holds", "superseded"),
+        *("raised", "delivered", "dropped", "open", "dead"),
     ),
     Event.SYNC: (
         *_COMMON,

@@ -1,6 +1,6 @@
 """What the rest of the app calls to be observed. As long as telemetry is off, every call here does nothing.
 
-`recorder()` gives the one of this process. Nothing of OpenTelemetry is imported before TELEMETRY_EXPORT asks for it.
+Nothing of OpenTelemetry is imported unless TELEMETRY_EXPORT asks for it.
 """
 
 import logging
@@ -103,11 +103,17 @@ class Recorder:
 
 
 _lock = threading.Lock()
+_off = Recorder()
 _recorder: Recorder | None = None
 
 
 def recorder() -> Recorder:
-    """The recorder of this process, made when it is first asked for. Never raises."""
+    """The recorder of this process; off as long as nobody has started it."""
+    return _recorder or _off
+
+
+def started_recorder() -> Recorder:
+    """The same, started as TELEMETRY_EXPORT says. For requests and timers: manage.py exports nothing. Never raises."""
     global _recorder
     if _recorder is None:
         with _lock:

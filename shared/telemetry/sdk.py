@@ -4,6 +4,7 @@ Export happens in threads of the SDK's own, from bounded queues: a collector tha
 request. The providers are not made global, so that no other library's telemetry is switched on with ours.
 """
 
+import logging
 import os
 import time
 import uuid
@@ -52,6 +53,7 @@ def make_recorder(exporters: Sequence[Exporter], environment: Mapping[str, str] 
 
     Intervals, time-outs, queues, samplers, headers and names follow OpenTelemetry's own variables (OTEL_*).
     """
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # of a lost batch, not of each attempt
     made = [(_span_exporter(each), _metric_exporter(each)) for each in exporters]
     resource = Resource.create(resource_attributes(environment))
     traces = TracerProvider(resource=resource)

@@ -11,7 +11,7 @@ from shared.errors import AppError
 from shared.telemetry import names
 from shared.telemetry.lines import Line, Value
 from shared.telemetry.names import Event
-from shared.telemetry.recorder import error_type, recorder
+from shared.telemetry.recorder import error_type, started_recorder
 
 requests = logging.getLogger("entra_pki.requests")
 timers = logging.getLogger("entra_pki.timers")
@@ -45,7 +45,7 @@ def observed_request(
         actor: who asks, as long as nobody has been authenticated.
     """
     started = time.perf_counter()
-    active = recorder()
+    active = started_recorder()
     observed = ObservedRequest(actor)
     attributes = {names.FAAS_TRIGGER: "http", names.HTTP_METHOD: method, names.HTTP_ROUTE: f"/{route}"}
     with active.incoming(f"{method} /{route}", attributes, headers) as span:
@@ -81,7 +81,7 @@ class TimerRun:
 def timer_run(context: Context) -> Iterator[TimerRun]:
     """A run of the timer that acts in `context`, for as long as the `with` block. What it raises passes on."""
     started = time.perf_counter()
-    active = recorder()
+    active = started_recorder()
     run, function = TimerRun(context), context.actor.id
     error: BaseException | None = None
     attributes = {names.FAAS_TRIGGER: "timer", names.OPERATION: function}

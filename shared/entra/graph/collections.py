@@ -17,6 +17,7 @@ from shared.entra.graph.client import GraphClient, delta_link, next_link, relati
 from shared.entra.graph.errors import GraphNotFound, GraphReplyInvalid
 from shared.entra.graph.transport import Json
 from shared.entra.graph.users import READ_GROUPS, READ_USERS, group_of
+from shared.telemetry.recorder import recorder
 
 PAGE = 999
 """The largest page that Graph gives."""
@@ -93,7 +94,8 @@ class GraphCollections:
 
     def fetch_ahead(self, url: str, permission: str, *, eventual: bool = False) -> None:
         """Begins to fetch the page that will be asked for next; at most one is held."""
-        self._ahead = {url: self._pool.submit(self._fetch, url, permission, eventual)}
+        fetch = recorder().carried(self._fetch)
+        self._ahead = {url: self._pool.submit(fetch, url, permission, eventual)}
 
     def count_users(self) -> int:
         return self._count("/users/$count", READ_USERS)
