@@ -18,7 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "List and verify the log of all changes.",
     "backup": "Write the directory to a file.",
     "ca": "Create, show and renew the certificate authority.",
-    "certs": "List, show, export, revoke, hold and release certificates.",
+    "certs": "List, show, issue, renew, export, revoke, hold and release certificates.",
     "crl": "Publish and show CRLs.",
     "restore": "Restore the directory from a backup.",
     "sync": "Synchronize the tenant now.",

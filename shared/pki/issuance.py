@@ -134,6 +134,18 @@ class Issuance:
         packed = pack_key(key.private, order, certificate, eligible.user, eligible.issuer)
         return answer(certificate, eligible.user, eligible.issuer, packed)
 
+    def check(self, order: Order, key_type: KeyType | None, context: Context) -> None:
+        """Raises what `issue` would, as far as can be told before anything is made, recorded or signed.
+
+        `key_type`: of the key that is to be made for the order; None where the order's CSR is there already.
+        """
+        if key_type is None:
+            self._key(order, context)
+        else:
+            self._policy.check_key(key_type, "key_type")
+            order = replace(order, csr=None, key_size=key_type.bits)  # so that policy sees who makes the key
+        self._eligible(order, context)
+
     # --- The steps, one by one ---
 
     def _eligible(self, order: Order, context: Context) -> _Eligible:

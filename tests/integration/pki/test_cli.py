@@ -1,74 +1,26 @@
 """`manage.py ca` and `manage.py certs`, as an operator uses them."""
 
-import json
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from cryptography import x509
 
-import shared.services
-from local.azurite.azurite import Azurite
 from local.processes import REPOSITORY
-from shared.cli import ca as ca_command
-from shared.cli import certs as certs_command
 from shared.cli.main import main
 from shared.directory.records.certificate import CertificateType
-from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.pki.errors import CeremonyRefused
 from shared.services import Services
-from shared.settings import Settings
 from tests.integration.pki.test_ceremony import OfflineRoot, pem
-from tests.support.pki import PASSPHRASE, TestCa, context, order
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def app(
-    azurite: Azurite, tables: TableStore, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Services:
-    """The app's own objects, on a tenant of the test's own."""
-    environment = {
-        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        "AzureWebJobsStorage": azurite.connection_string,
-        "ENTRA_TENANT_ID": tenant_id,
-        "ENTRA_CLIENT_ID": "11111111-1111-4111-8111-111111111111",
-        "ENTRA_CLIENT_SECRET": "not used here",
-        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
-        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-        "PKI_PUBLIC_URL": "http://pki.contoso.example",
-    }
-    built = Services(Settings.read(environment))
-    monkeypatch.setattr(shared.services, "services", lambda: built)
-    return built
-
-
-@pytest.fixture
-def run() -> Run:
-    """Runs `ca …` or `certs …`; raises what main() would turn into a sentence."""
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        command = {"ca": ca_command.command, "certs": certs_command.command}[arguments[0]]
-        result = CliRunner().invoke(command, list(arguments[1:]))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoke
-
-
-def as_json(result: Result) -> Any:
-    return json.loads(result.stdout)
+from tests.support.command_line import Run, as_json
+from tests.support.pki import TestCa, context, order
 
 
 def test_init_and_show_tell_what_to_enter_in_entra(app: Services, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py certs`: look at certificates and take them out as files."""
+"""`manage.py certs list`, `show`, `export` and `lint`: look at certificates and take them out as files."""
 
 import sys
 from dataclasses import asdict
@@ -12,17 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.card import card, emit_cards
-from shared.cli.certificate_selection import CertificateId, Selection, selection_options
-from shared.cli.console import emit, error_console, iso, json_option, operator_context, progress
+from shared.cli.certificate_selection import CertificateId
+from shared.cli.console import emit, error_console, iso, json_option, operator_context
 from shared.context import system_clock
-from shared.directory.records.certificate import CertificateType, RevocationReason
+from shared.directory.records.certificate import CertificateType
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, effective_status
-from shared.errors import AppError
-from shared.pki.revocation import REQUESTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from shared.cli.pkilint_report import Finding
     from shared.directory.records.certificate import Certificate
     from shared.directory.replica.queries import CertificateSummary
@@ -37,12 +33,7 @@ _STYLES = {
 }
 
 
-@click.group()
-def command() -> None:
-    """List, show, export, revoke, hold and release certificates."""
-
-
-@command.command("list")
+@click.command("list")
 @click.option("--user", "user_id", type=click.IntRange(min=1), help="Only those of the user with this local id.")
 @click.option("--status", type=click.Choice([status.value for status in EffectiveStatus]))
 @click.option("--type", "certificate_type", type=click.Choice([kind.value for kind in CertificateType]))
@@ -78,7 +69,7 @@ def list_(
         error_console.print(f"Page {page}: {len(found.items)} of {found.total} certificates.")
 
 
-@command.command()
+@click.command()
 @click.argument("certificate_id", type=CertificateId())
 @json_option
 def show(certificate_id: int, as_json: bool) -> None:
@@ -87,7 +78,7 @@ def show(certificate_id: int, as_json: bool) -> None:
     emit_cards(_details(view), as_json, lambda: [_card(view)])
 
 
-@command.command()
+@click.command()
 @click.argument("certificate_id", type=CertificateId())
 @click.option("--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="File [default: stdout].")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
@@ -107,70 +98,7 @@ def export(certificate_id: int, out: Path | None, der: bool, chain: bool) -> Non
         out.write_bytes(content)
 
 
-@command.command()
-@selection_options
-@click.option(
-    "--reason",
-    type=click.Choice(sorted(reason.value for reason in REQUESTABLE - {RevocationReason.CERTIFICATE_HOLD})),
-    default=RevocationReason.UNSPECIFIED.value,
-    show_default=True,
-)
-@click.option("--comment", help="For the record; at most 500 characters.")
-@json_option
-def revoke(reason: str, comment: str | None, as_json: bool, **selection: Any) -> None:
-    """Revoke certificates for good."""
-    chosen = Selection(**selection).find(EffectiveStatus.ACTIVE, EffectiveStatus.HELD, EffectiveStatus.PENDING)
-    _take_away("Revoking", chosen, RevocationReason(reason), comment, as_json)
-
-
-@command.command()
-@selection_options
-@click.option("--comment", help="For the record; at most 500 characters.")
-@json_option
-def hold(comment: str | None, as_json: bool, **selection: Any) -> None:
-    """Put certificates on hold: revoked until released."""
-    chosen = Selection(**selection).find(EffectiveStatus.ACTIVE)
-    _take_away("Holding", chosen, RevocationReason.CERTIFICATE_HOLD, comment, as_json)
-
-
-@command.command()
-@selection_options
-@json_option
-def release(as_json: bool, **selection: Any) -> None:
-    """Lift holds that were put by request."""
-    from shared.services import services
-
-    chosen = Selection(**selection).find(EffectiveStatus.HELD)
-    _each("Releasing", chosen, lambda number: services().revocation.release(number, operator_context()), as_json)
-
-
-def _take_away(title: str, chosen: list[int], reason: RevocationReason, comment: str | None, as_json: bool) -> None:
-    from shared.services import services
-
-    def act(number: int) -> "Certificate":
-        return services().revocation.revoke(number, reason, operator_context(), comment=comment)
-
-    _each(title, chosen, act, as_json)
-
-
-def _each(title: str, chosen: list[int], act: "Callable[[int], Certificate]", as_json: bool) -> None:
-    """One after the other; those that cannot be done are told at the end, and then the exit code is 1."""
-    done: list[dict[str, Any]] = []
-    refused: list[str] = []
-    with progress(title, len(chosen)) as advance:
-        for number in chosen:
-            try:
-                after = act(number)
-                done.append({"id": after.id, "status": _status(after), "revocation_reason": after.revocation_reason})
-            except AppError as error:
-                refused.append(error.message)
-            advance(1)
-    emit({"done": done, "refused": refused}, as_json, lambda: f"{len(done)} done, {len(refused)} refused")
-    if refused:
-        raise click.ClickException(" ".join(refused[:5]))
-
-
-@command.command()
+@click.command()
 @click.argument("certificate_id", type=CertificateId())
 @json_option
 def lint(certificate_id: int, as_json: bool) -> None:
