@@ -1,4 +1,4 @@
-"""Keys made at the command line: on disk before a certificate is ordered for them, so that no interrupted run loses one.
+"""Keys made at the command line: on disk before a certificate is ordered for them, so that no interruption loses one.
 
 Files are readable by their owner only. The CA gets a CSR, as from any other requester.
 """
