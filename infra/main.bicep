@@ -26,6 +26,7 @@ param entraTenantId string = tenant().tenantId
 param publicUrl string = ''
 
 @description('Further app settings of docs/settings.md. Whatever is not said here or in function-app.bicep is removed at the next deployment.')
+@secure()
 param settings object = {}
 
 @description('Table and blob container of the directory.')

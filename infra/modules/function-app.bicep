@@ -17,6 +17,7 @@ param entraCloud string
 param keyVaultUrl string
 param caKeyName string
 param publicUrl string
+@secure()
 param settings object
 
 // Requests that an instance is given at a time, and the worker's threads for them: one each.

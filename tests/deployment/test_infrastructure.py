@@ -8,8 +8,9 @@ import pytest
 from shared.pki.keys import KeyType
 from shared.pki.signing.loader import load_backend
 from shared.settings import CLOUDS, CredentialKind, Settings
-from tests.deployment.conftest import Deploy
+from tests.deployment.conftest import INFRA, Deploy
 from tests.support.bicep.evaluation import Deployment, Resource
+from tests.support.bicep.syntax import Template, text
 
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 PLATFORM_SETTINGS = {
@@ -89,6 +90,12 @@ def test_further_settings_reach_the_app_but_cannot_undo_its_own(deployed: Deploy
 
     assert settings["PKI_MAIL_DOMAINS"] == "contoso.com"
     assert settings["CA_SIGNING_BACKEND"] == "key_vault"
+
+
+def test_settings_of_the_operator_are_kept_out_of_the_deployments_record() -> None:
+    for path in (INFRA / "main.bicep", INFRA / "modules" / "function-app.bicep"):
+        decorators = Template(path).parameters()["settings"].decorators
+        assert "@secure()" in [text(decorator) for decorator in decorators]
 
 
 def test_no_setting_is_a_secret(deployed: Deploy) -> None:

@@ -134,14 +134,14 @@ def test_every_package_that_is_imported_anywhere_comes_with_requirements_txt(tmp
     shipped = Shipped.unpack(tmp_path)
     imported = {name: path.relative_to(shipped.root) for path in shipped.root.rglob("*.py") for name in imports(path)}
 
-    missing = {name: path for name, path in imported.items() if not brought_along(name, shipped.packages)}
+    missing = {name: path for name, path in imported.items() if not brought_along(name, shipped)}
 
-    assert {name for name in missing if not name.startswith(OPTIONAL)} == set()
+    assert {name: path for name, path in missing.items() if not name.startswith(OPTIONAL)} == {}
 
 
-def brought_along(module: str, packages: Path) -> bool:
-    path = packages.joinpath(*module.split("."))
-    return path.is_dir() or any(path.parent.glob(f"{path.name}.*"))
+def brought_along(module: str, shipped: Shipped) -> bool:
+    paths = [folder.joinpath(*module.split(".")) for folder in (shipped.packages, shipped.root)]
+    return any(path.is_dir() or any(path.parent.glob(f"{path.name}.*")) for path in paths)
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -121,17 +121,18 @@ class _Evaluation:
         return value
 
     def _check(self, name: str, value: Any, decorator: Node) -> None:
-        call = decorator.named_children[0]
-        limit = self.value(call.named_children[1].named_children[0])
+        function, arguments = decorator.named_children[0].named_children
+        if text(function) in ("description", "secure"):
+            return
+        limit = self.value(arguments.named_children[0])
         fits: Mapping[str, Callable[[], bool]] = {
             "allowed": lambda: value in limit,
             "minLength": lambda: len(value) >= limit,
             "maxLength": lambda: len(value) <= limit,
             "minValue": lambda: value >= limit,
             "maxValue": lambda: value <= limit,
-            "description": lambda: True,
         }
-        if not fits[text(call.named_children[0])]():
+        if not fits[text(function)]():
             raise BicepError(f"the parameter {name} cannot be {value!r}")
 
     def _variable(self, declared: Declaration) -> Any:
