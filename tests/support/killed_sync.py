@@ -19,8 +19,10 @@ from shared.entra.graph import collections as graph_collections
 from shared.entra.graph.throttle import RetryPolicy
 from shared.entra.graph.transport import GraphTransport
 from shared.entra.tenant_sync import SyncOrder, TenantSync
+from shared.pki.departures import DeparturePolicy, Departures
 
 LEASE_TIME = timedelta(seconds=0.8)
+DEPARTURES = Departures(DeparturePolicy())
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def tenant_sync(place: Place) -> TenantSync:
     policy = RetryPolicy(throttled_floor=0.02, failed_floor=0.01)
     graph = GraphClient(f"{place.url}/v1.0", credentials.graph_token, retry_policy=policy)
     ledger, state = Ledger(tables, place.tenant_id), StateStore(tables, place.tenant_id)
-    return TenantSync(ledger, state, graph, Policy(), lease_time=LEASE_TIME)
+    return TenantSync(ledger, state, graph, Policy(), observers=[DEPARTURES.observe], lease_time=LEASE_TIME)
 
 
 class _Countdown:
