@@ -61,6 +61,24 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+_STATE_STYLES = {
+    "active": "green",
+    "expired": "dim",
+    "failed": "bold red",
+    "held": "yellow",
+    "ok": "green",
+    "pending": "yellow",
+    "revoked": "red",
+    "skipped": "dim",
+    "warning": "yellow",
+}
+
+
+def state_style(state: str) -> str:
+    """The colour of a state, the same in all commands."""
+    return _STATE_STYLES.get(state, "")
+
+
 def iso(moment: datetime) -> str:
     """ISO 8601 with `Z`, as the API writes it. `moment`: UTC."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "ca": "Create, show and renew the certificate authority.",
     "certs": "List, show, issue, renew, export, revoke, hold and release certificates.",
     "crl": "Publish and show CRLs.",
+    "doctor": "Check everything that the app stands on, and say how to mend it.",
     "restore": "Restore the directory from a backup.",
     "sync": "Synchronize the tenant now.",
     "token": "Create, list and revoke API tokens.",
@@ -51,8 +53,13 @@ class LazyGroup(click.Group):
     help="A local.settings.json whose values are used where the environment has none "
     "[default: local.settings.json in the current folder, if there is one].",
 )
-def cli(settings_file: Path | None) -> None:
-    """Operate the certificate authority: the same settings and code as the function app."""
+@click.option("-v", "--verbose", is_flag=True, help="Also print what the app and its libraries log.")
+def cli(settings_file: Path | None, verbose: bool) -> None:
+    """Operate the certificate authority: the same settings and code as the function app.
+
+    Exit codes: 0 done; 1 refused, failed, or something was found wrong; 2 the command line is wrong.
+    """
+    _set_up_logging(verbose)
     path = settings_file or (LOCAL_SETTINGS if LOCAL_SETTINGS.exists() else None)
     if path is not None:
         load_local_settings(path)
@@ -66,6 +73,14 @@ def load_local_settings(path: Path) -> None:
         raise click.ClickException(f"{path} is not a local.settings.json: it needs an object `Values`.") from None
     for name, value in values.items():
         os.environ.setdefault(name, str(value))
+
+
+def _set_up_logging(verbose: bool) -> None:
+    """Errors reach the operator as sentences; what libraries log on the way there would only bury them."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def main() -> None:
