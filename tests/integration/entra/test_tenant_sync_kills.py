@@ -77,8 +77,6 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_is_done_twice(
     for certificate in ca.certificates():
         user = users_by_id[certificate.user_id or 0]
         assert DEPARTURES.outcome(certificate, user) == certificate, f"{certificate.status} does not fit {user}"
-            f"{certificate.status} is not what {user} calls for"
-        )
 
 
 def certify_one(ca: TestCa, chance: random.Random, users: list[User]) -> None:
