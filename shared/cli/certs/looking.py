@@ -15,6 +15,7 @@ from shared.cli.card import card, emit_cards
 from shared.cli.certificate_selection import CertificateId
 from shared.cli.console import emit, error_console, iso, json_option, operator_context
 from shared.context import system_clock
+from shared.directory.erasure import is_erased
 from shared.directory.records.certificate import CertificateType
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, effective_status
 
@@ -88,9 +89,8 @@ def export(certificate_id: int, out: Path | None, der: bool, chain: bool) -> Non
     if der and chain:
         raise click.UsageError("A chain is PEM: leave out --der or --chain.")
     view = _view(certificate_id)
-    if view.certificate.der is None:
-        raise click.ClickException(f"The certificate {certificate_id} is {view.certificate.status}: it was not signed.")
-    content = view.certificate.der if der else _pem(view.certificate.der).encode()
+    encoded = _encoded(view.certificate)
+    content = encoded if der else _pem(encoded).encode()
     content += view.chain_pem.encode() if chain else b""
     if out is None:
         sys.stdout.buffer.write(content)
@@ -115,11 +115,10 @@ def lint(certificate_id: int, as_json: bool) -> None:
 def _lint(certificate: "Certificate") -> "list[Finding]":
     from shared.cli.pkilint_report import closest_smime_level, pkix_findings, smime_findings
 
-    if certificate.der is None:
-        raise click.ClickException(f"The certificate {certificate.id} is {certificate.status}: it was not signed.")
+    encoded = _encoded(certificate)
     if certificate.certificate_type is CertificateType.EMAIL_PROTECTION:
-        return pkix_findings(certificate.der) + smime_findings(certificate.der, closest_smime_level(certificate.der))
-    return pkix_findings(certificate.der)
+        return pkix_findings(encoded) + smime_findings(encoded, closest_smime_level(encoded))
+    return pkix_findings(encoded)
 
 
 def _findings_table(findings: "list[Finding]") -> Table | str:
@@ -135,6 +134,15 @@ def _view(certificate_id: int) -> "CertificateView":
     from shared.services import services
 
     return services().certificate_views.view(certificate_id)
+
+
+def _encoded(certificate: "Certificate") -> bytes:
+    """The DER. Raises click.ClickException where there is none."""
+    if is_erased(certificate):
+        raise click.ClickException(f"The certificate {certificate.id} was erased: its user was purged.")
+    if certificate.der is None:
+        raise click.ClickException(f"The certificate {certificate.id} is {certificate.status}: it was not signed.")
+    return certificate.der
 
 
 def _pem(der: bytes) -> str:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import shared.services
 from local.azurite.azurite import Azurite
+from shared.cli.certs import command as certs
 from shared.cli.users import command
 from shared.context import Actor, ActorKind, Context
 from shared.directory.audit import verify
@@ -34,6 +35,7 @@ from shared.directory.records.user import EntraDeletion, User
 from shared.directory.replica import Replica, UserQuery, source
 from shared.directory.rows import decode_row, encode_row
 from shared.directory.tables import TableStore
+from shared.pki.certificate_view import CertificateViews
 from shared.pki.departures import DeparturePolicy, Departures
 from shared.pki.purge import UserNotGone, UserPurge
 from shared.pki.reservation import confirm
@@ -178,8 +180,9 @@ def test_an_upload_that_a_purge_overtakes_is_deleted_again(
 
 
 def test_certificates_are_revoked_and_keep_the_facts_of_their_lives(
-    ca: TestCa, purge: UserPurge, blobs: BlobStore, tmp_path: Path
+    ca: TestCa, purge: UserPurge, blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("shared.pki.purge.AT_ONCE", 2)
     user = person(ca)
     compromised, held, live = ca.certificates()
     revocation = Revocation(ca.ledger, Departures(DeparturePolicy()))
@@ -462,6 +465,22 @@ def test_the_command_says_what_it_will_do_and_does_it_only_after_a_yes(ca: TestC
     assert done.exit_code == 0, done.output
     assert "Certificates erased: 3, of which revoked now: 3." in " ".join(done.stdout.split())
     assert "There was nothing left to erase." in " ".join(run(str(user.id)).stdout.split())
+
+
+def test_an_erased_certificate_cannot_be_exported_and_the_command_says_why(
+    ca: TestCa, purge: UserPurge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = person(ca)
+    leave(ca, user)
+    purge.run(user.id, context())
+    views = CertificateViews(ca.ledger, ca.authority)
+    monkeypatch.setattr(shared.services, "services", lambda: SimpleNamespace(certificate_views=views))
+
+    for what in ("export", "lint"):
+        refused = CliRunner().invoke(certs, [what, "1"])
+        assert "The certificate 1 was erased: its user was purged." in refused.stderr
+    shown = json.loads(CliRunner().invoke(certs, ["show", "1", "--json"]).stdout)
+    assert (shown["subject"], shown["status"]) == (ERASED, "revoked")
 
 
 def test_the_command_reports_as_json(ca: TestCa, run: Run) -> None:
