@@ -134,6 +134,8 @@ def _query_int(value: Any) -> Any:
 
 
 QueryBool = Annotated[bool, BeforeValidator(_query_bool)]
-QueryInt = Annotated[int, BeforeValidator(_query_int)]
+IN_A_QUERY = BeforeValidator(_query_int)
+"""Makes an integer one of a query string. Last of its annotations, or the limits would be missing in its schema."""
+
 LocalId = Annotated[int, Field(ge=1, le=MAX_ID)]
-QueryId = Annotated[QueryInt, Field(ge=1, le=MAX_ID)]
+QueryId = Annotated[LocalId, IN_A_QUERY]

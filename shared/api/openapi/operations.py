@@ -17,7 +17,7 @@ LOCAL_ID: Mapping[str, Any] = {"type": "integer", "minimum": 1, "maximum": 9_999
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "issuer": {
         "description": "The issuer's id, as certificates have it in their addresses.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "schema": {"type": "string", "examples": ["5a0c9f3e1b2d4c68"]},
     },
     "request": {
         "description": "An OCSP request in DER, base64 and URL-encoded.",

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from shared.api.requests.issuance import CertificateType
 from shared.api.requests.pages import Paged
-from shared.api.validation import QueryId, QueryInt, RequestModel
+from shared.api.validation import IN_A_QUERY, QueryId, RequestModel, wrong
 from shared.directory.records.certificate import MAX_COMMENT_LENGTH
 from shared.directory.records.certificate import CertificateType as RecordedType
 from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, ExpiringCertificates
@@ -25,13 +25,25 @@ RevocableFor = Literal[
 """RFC 5280 5.3.1, without the reasons that speak of a whole authority."""
 
 
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise wrong("must not have NUL characters.")
+    return text
+
+
+Comment = Annotated[
+    str,
+    Field(max_length=MAX_COMMENT_LENGTH),
+    AfterValidator(_storable),
+    WithJsonSchema({"type": "string", "maxLength": MAX_COMMENT_LENGTH, "pattern": r"^[^\u0000]*$"}),
+]
+
+
 class RevokeCertificate(RequestModel):
     """certificateHold can be released, all others are for good."""
 
     reason: RevocableFor = "unspecified"
-    comment: Annotated[str, Field(max_length=MAX_COMMENT_LENGTH)] | None = Field(
-        default=None, description="for the record; callers never see it"
-    )
+    comment: Comment | None = Field(default=None, description="for the record; callers never see it")
 
 
 class ReleaseCertificate(RequestModel):
@@ -42,7 +54,7 @@ class ListCertificates(Paged):
     user: QueryId | None = Field(default=None, description="the local id of the owner")
     status: Literal["pending", "active", "held", "revoked", "expired"] | None = None
     type: CertificateType | None = None
-    expiring_within_days: Annotated[QueryInt, Field(ge=1, le=MAX_VALIDITY_DAYS)] | None = None
+    expiring_within_days: Annotated[int, Field(ge=1, le=MAX_VALIDITY_DAYS), IN_A_QUERY] | None = None
 
     def as_query(self) -> CertificateQuery:
         return CertificateQuery(
@@ -56,7 +68,7 @@ class ListCertificates(Paged):
 
 
 class ListExpiringCertificates(Paged):
-    within_days: Annotated[QueryInt, Field(ge=1, le=MAX_NOTICE_DAYS)] = 30
+    within_days: Annotated[int, Field(ge=1, le=MAX_NOTICE_DAYS), IN_A_QUERY] = 30
     user: QueryId | None = Field(default=None, description="the local id of the owner")
     type: CertificateType | None = None
 

@@ -42,13 +42,20 @@ def _offered_key_size(value: int) -> int:
     return value
 
 
+def _printable_ascii(password: str) -> str:
+    if not password.isascii() or not password.isprintable():
+        raise wrong("must be printable ASCII: PKCS#12 readers disagree about all other characters.")
+    return password
+
+
 KeySize = Annotated[
     int, AfterValidator(_offered_key_size), WithJsonSchema({"type": "integer", "enum": list(KEY_SIZES)})
 ]
 Pkcs12Password = Annotated[
     str,
     Field(min_length=16, max_length=128),
-    WithJsonSchema({"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[ -~]*$"}),  # as `key_delivery`
+    AfterValidator(_printable_ascii),
+    WithJsonSchema({"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[ -~]*$"}),
 ]
 
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from shared.api.validation import MAX_ID, QueryInt, QueryModel
+from shared.api.validation import IN_A_QUERY, MAX_ID, QueryModel
 
 
 class Paged(QueryModel):
-    per_page: Annotated[QueryInt, Field(ge=1, le=100)] = 15
-    page: Annotated[QueryInt, Field(ge=1, le=MAX_ID)] = 1
+    per_page: Annotated[int, Field(ge=1, le=100), IN_A_QUERY] = 15
+    page: Annotated[int, Field(ge=1, le=MAX_ID), IN_A_QUERY] = 1
 
     @model_validator(mode="before")
     @classmethod

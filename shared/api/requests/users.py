@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from shared.api.requests.pages import Paged
-from shared.api.validation import QueryBool, QueryInt, RequestModel, UserPrincipalName, wrong
+from shared.api.validation import IN_A_QUERY, QueryBool, RequestModel, UserPrincipalName, wrong
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, UserQuery
 from shared.directory.replica.text_folding import fold
 
@@ -34,7 +34,7 @@ def _searchable(text: str) -> str:
 
 class ListUsers(Paged):
     active: QueryBool | None = Field(default=None, description="only active users, or only the others")
-    recently_synced: Annotated[QueryInt, Field(ge=1, le=MAX_HOURS)] | None = Field(
+    recently_synced: Annotated[int, Field(ge=1, le=MAX_HOURS), IN_A_QUERY] | None = Field(
         default=None, description="only users synchronized in the last so many hours; present but empty: 24"
     )
     search: Annotated[str, Field(max_length=MAX_SEARCH_LENGTH), AfterValidator(_searchable)] | None = Field(
