@@ -102,6 +102,7 @@ class Checkpoint:
         leaving: local ids of users who seem to have left.
         broken: object ids of users whose description cannot be used, and why.
         population: users of Entra known here and not deleted.
+        round_started_at, full_round_at: when the last complete round began, and the last that compared everything.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _BYTES_AS_BASE64
@@ -119,6 +120,7 @@ class Checkpoint:
     last_run: SyncReport | None = None
     last_success_at: datetime | None = None
     round_started_at: datetime | None = None
+    full_round_at: datetime | None = None
     held: Held | None = None
     errors: list[SyncError] = field(default_factory=list)
 

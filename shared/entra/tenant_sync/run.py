@@ -109,6 +109,8 @@ class SyncRun:
         if checkpoint.held is None:
             checkpoint.last_success_at = self._work.now()
         checkpoint.round_started_at = current.started_at
+        if current.mode is Mode.FULL:
+            checkpoint.full_round_at = current.started_at
         checkpoint.round = None
         if checkpoint.graph.garbage:
             self._store.save(checkpoint)

@@ -45,6 +45,8 @@ from shared.telemetry.syncs import tell_sync
 log = logging.getLogger("shared.entra.tenant_sync")
 
 LEASE_NAME = "tenant-sync|lease"
+FULL_ROUND_EVERY = timedelta(days=7)
+"""A change that Entra once left out of a delta is never told again: only comparing everything finds it."""
 STATUS_LIFE = timedelta(seconds=2)
 """How long a status may be repeated: API calls ask for it often."""
 
@@ -213,9 +215,11 @@ class TenantSync:
             graph.disown(range(checkpoint.lease, fencing.number))
         checkpoint.lease = fencing.number
         settings = self._settings()
-        complete = checkpoint.settings == settings and checkpoint.users_link and checkpoint.groups_link
-        underway = checkpoint.round is not None and checkpoint.settings == settings
-        if order.full or not (underway or complete):
+        same = checkpoint.settings == settings
+        linked = checkpoint.users_link is not None and checkpoint.groups_link is not None
+        underway = same and checkpoint.round is not None
+        changes_suffice = same and linked and not self._full_round_is_due(checkpoint)
+        if order.full or not (underway or changes_suffice):
             checkpoint.round = Round(Mode.FULL, Phase.TOKENS, self._clock())
         elif not underway:
             checkpoint.round = Round(
@@ -228,6 +232,11 @@ class TenantSync:
         checkpoint.settings = settings
         assert checkpoint.round is not None
         return checkpoint.round.mode
+
+    def _full_round_is_due(self, checkpoint: Checkpoint) -> bool:
+        """Also after a clock that was far ahead has been set back."""
+        last = checkpoint.full_round_at
+        return last is None or abs(self._clock() - last) > FULL_ROUND_EVERY
 
     def _settings(self) -> str:
         """What links and graph depend on: another tenant, cloud, scope or set of properties needs a full round."""

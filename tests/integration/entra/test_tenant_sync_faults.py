@@ -20,8 +20,9 @@ from shared.entra.graph import GraphClient
 from shared.entra.tenant_sync import ORDINARY, SyncOrder, TenantSync
 from shared.entra.tenant_sync.checkpoint import CheckpointStore
 from shared.entra.tenant_sync.report import Mode, Outcome, Phase, SyncProgress, SyncReport
-from tests.integration.entra.conftest import Policy
+from tests.integration.entra.conftest import Policy, SyncWith
 from tests.support.in_step import differences
+from tests.support.pki import SettableClock
 
 FULL = SyncOrder(full=True)
 
@@ -264,6 +265,27 @@ def test_an_empty_directory_takes_nothing_from_anybody_and_is_told(
     change_something(tenant, people)
     assert tenant_sync.run(context).outcome is Outcome.COMPLETED
     assert not tenant_sync.status().needs_attention
+    assert differences(tenant.snapshot(), ledger) == []
+
+
+def test_what_a_delta_left_out_is_found_by_the_full_round_of_the_week(
+    tenant: Tenant, ledger: Ledger, sync_with: SyncWith, context: Context, people: list[DirectoryObject]
+) -> None:
+    clock = SettableClock(datetime.now(UTC))
+    sync = sync_with(Policy(), clock=clock)
+    assert sync.run(context).created == 60
+    tenant.disable(people[0])
+    tenant.add_user("new@contoso.example")
+    tenant.arm(faults.empty(path="users/delta"))
+
+    for _ in range(2):
+        report = sync.run(context)
+        assert (report.mode, report.created, report.deactivated) == (Mode.DELTA, 0, 0)
+    clock.now += timedelta(days=7, minutes=1)
+    report = sync.run(context)
+
+    assert (report.mode, report.created, report.deactivated) == (Mode.FULL, 1, 1)
+    assert sync.run(context).mode is Mode.DELTA
     assert differences(tenant.snapshot(), ledger) == []
 
 
