@@ -45,6 +45,14 @@ def emit(data: Any, as_json: bool, render: Callable[[], object]) -> None:
         console.print(render())
 
 
+def listing(*headings: str) -> Table:
+    """A table of many things, one a line. Cells are folded, never cut: what is shown can be copied."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
 def facts(title: str, rows: Mapping[str, object]) -> Table:
     """A table of names and values: one thing, told in a few figures. Names are those of the JSON."""
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold", box=box.SIMPLE)

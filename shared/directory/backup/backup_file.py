@@ -8,10 +8,9 @@ says that it is gone. The last line says how far the log goes, and has the SHA-2
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +19,12 @@ from typing import Any
 from shared.directory.backup.errors import BackupUnusable
 from shared.directory.head import Head, decode_head_fields, encode_head
 from shared.directory.records.base import Row, canonical_bytes, format_time, from_plain, parse_time
+from shared.directory.whole_file import whole_file
 
 FORMAT = "entra-pki directory backup"
 VERSION = 1
 _LONGEST_LINE = 4 * 1024 * 1024
 """A row has 1 MiB at most as JSON, base64 included."""
-_BUFFER = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +74,12 @@ class BackupWriter:
 
 @contextmanager
 def new_backup(path: Path, tenant_id: str, started_at: datetime) -> Iterator[BackupWriter]:
-    """A file readable by its owner only, which has its name only once all of it is on the disk.
-
-    Raises: FileExistsError, OSError.
-    """
-    if path.exists():
-        raise FileExistsError(17, "there is a file of that name already", str(path))
-    partial = path.with_name(f"{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", _BUFFER) as raw:
-            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6) as file:
-                yield BackupWriter(file, tenant_id, started_at)
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+    """Raises: FileExistsError, OSError."""
+    with (
+        whole_file(path) as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6) as file,
+    ):
+        yield BackupWriter(file, tenant_id, started_at)
 
 
 class BackupReader:
