@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 import shared.services
 from benchmarks import peers
+from local.functions_host.invocation import InvocationContext
 from shared.api.api_tokens import ApiTokens
 from shared.api.authentication import Authenticator
 from shared.entra.issuers import IssuerSource, issuers_of_tenant
@@ -227,7 +229,7 @@ def over_http(bench: Bench, rounds: int) -> None:
 def _user_function(trigger: object) -> Callable[[func.HttpRequest], func.HttpResponse]:
     """What the worker calls: the decorated function itself, whether or not a builder stands around it."""
     function = trigger if not hasattr(trigger, "_function") else trigger._function.get_user_function()
-    return cast(Callable[[func.HttpRequest], func.HttpResponse], function)
+    return partial(cast(Callable[..., func.HttpResponse], function), context=InvocationContext("", "validate_token", ""))
 
 
 def memory() -> None:

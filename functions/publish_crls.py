@@ -11,9 +11,9 @@ bp = func.Blueprint()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="15 * * * * *", run_on_startup=False, use_monitor=True)
-def publish_crls(timer: func.TimerRequest) -> None:
+def publish_crls(timer: func.TimerRequest, context: func.Context) -> None:
     """Makes a CRL for each issuer that needs one. All revocations since the last run go into the same one."""
-    with timer_run(timer_context("publish_crls")) as run:
+    with timer_run(timer_context("publish_crls"), context.trace_context) as run:
         publisher = services().crl_publisher
         publications = publisher.publish_due(run.context)
         run.tell(crl_facts(publications, publisher.issuers(), system_clock()))

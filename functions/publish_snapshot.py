@@ -9,7 +9,7 @@ bp = func.Blueprint()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="20 */10 * * * *", run_on_startup=False, use_monitor=True)
-def publish_snapshot(timer: func.TimerRequest) -> None:
+def publish_snapshot(timer: func.TimerRequest, context: func.Context) -> None:
     """Does nothing in a directory that builds quickly, or while the last copy is recent."""
-    with timer_run(timer_context("publish_snapshot")) as run:
+    with timer_run(timer_context("publish_snapshot"), context.trace_context) as run:
         services().replica.publish_snapshot(run.context.deadline)

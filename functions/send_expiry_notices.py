@@ -11,7 +11,7 @@ bp = func.Blueprint()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="5 */10 * * * *", run_on_startup=False, use_monitor=True)
-def send_expiry_notices(timer: func.TimerRequest) -> None:
+def send_expiry_notices(timer: func.TimerRequest, context: func.Context) -> None:
     """Raises the notices that are due, each once, and delivers what has not been delivered yet."""
-    with timer_run(timer_context("send_expiry_notices")) as run:
+    with timer_run(timer_context("send_expiry_notices"), context.trace_context) as run:
         run.tell(asdict(services().expiry_notices.run(run.context)))

@@ -10,7 +10,7 @@ bp = func.Blueprint()
 
 
 @bp.timer_trigger(arg_name="timer", schedule=sync_schedule(), run_on_startup=False, use_monitor=True)
-def sync_tenant(timer: func.TimerRequest) -> None:
+def sync_tenant(timer: func.TimerRequest, context: func.Context) -> None:
     """Starts or continues the tenant sync; does nothing when nothing is due or another runner is at work."""
-    with timer_run(timer_context("sync_tenant")) as run:
+    with timer_run(timer_context("sync_tenant"), context.trace_context) as run:
         services().tenant_sync.run(run.context)

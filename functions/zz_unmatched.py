@@ -5,7 +5,7 @@ The Functions host tries routes in the order of function names, so this one must
 
 import azure.functions as func
 
-from shared.api.endpoint import observed, request_id_of
+from shared.api.endpoint import observed
 from shared.api.errors import MethodNotAllowed, RouteNotFound, error_reply
 from shared.api.routes import ROUTE_PREFIX, allowed_methods
 from shared.errors import AppError
@@ -17,12 +17,11 @@ ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @bp.route(route=ANY_PATH, methods=ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
-def zz_unmatched(req: func.HttpRequest) -> func.HttpResponse:
+def zz_unmatched(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """An unknown route (404), or a known one with another method (405 with `Allow`)."""
-    request_id = request_id_of(req)
-    with observed(req, "zz_unmatched", ANY_PATH, request_id) as seen:
+    with observed(req, context, "zz_unmatched", ANY_PATH) as seen:
         seen.error = _refusal(str(req.method), str(req.route_params.get("path") or "").strip("/"))
-        reply = error_reply(seen.error, request_id, req.headers.get("accept", ""))
+        reply = error_reply(seen.error, seen.asked.request_id, req.headers.get("accept", ""))
         seen.status = reply.status_code
     return reply
 

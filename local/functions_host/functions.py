@@ -15,6 +15,7 @@ from azure.functions.decorators.function_app import Function
 from azure.functions.decorators.http import HttpTrigger
 from azure.functions.decorators.timer import TimerTrigger
 
+from local.functions_host.invocation import CONTEXT
 from local.functions_host.ncrontab import InvalidSchedule, Schedule
 from local.functions_host.routes import InvalidTemplate, RouteTemplate
 
@@ -109,7 +110,7 @@ def _read(name: str, handler: Callable[..., Any], trigger: Trigger | None) -> Ht
 def _check_parameters(handler: Callable[..., Any], bound: str) -> None:
     """The worker compares the handler's parameters, read through `__wrapped__`, with the function's bindings."""
     declared = set(inspect.signature(handler).parameters)
-    if declared != {bound}:
+    if declared - {CONTEXT} != {bound}:
         raise InvalidFunction(
             f"its parameters {sorted(declared)} are not those of its bindings, ['{bound}']; "
             "functools.wraps around another signature has the same effect."

@@ -3,12 +3,14 @@
 The translation goes through azure-functions' own converters, so that a reply loses here what it loses in Azure.
 """
 
+import inspect
 import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +19,7 @@ from azure.functions.http import HttpRequest, HttpResponseConverter
 
 log = logging.getLogger("functions_host")
 
+CONTEXT = "context"
 DEFAULT_THREADS = 1000
 """The real host's default (https://learn.microsoft.com/azure/azure-functions/python-scale-performance-reference)."""
 
@@ -46,6 +49,24 @@ class WireReply:
     headers: tuple[tuple[str, str], ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class TraceContext:
+    """This host has no trace of its own."""
+
+    trace_parent: str = ""
+    trace_state: str = ""
+
+
+@dataclass(frozen=True)
+class InvocationContext:
+    """What the worker gives to a handler that has a parameter `context` (azure.functions.Context)."""
+
+    invocation_id: str
+    function_name: str
+    function_directory: str
+    trace_context: TraceContext = TraceContext()
+
+
 class Invoker:
     """The worker's pool of PYTHON_THREADPOOL_THREAD_COUNT threads, shared by all functions."""
 
@@ -59,8 +80,11 @@ class Invoker:
         def run() -> Any:
             invocation_id = uuid.uuid4()
             log.info("Executing 'Functions.%s' (Id=%s)", name, invocation_id)
+            arguments = {argument: value}
+            if CONTEXT in inspect.signature(handler).parameters:
+                arguments[CONTEXT] = InvocationContext(str(invocation_id), name, str(Path.cwd()))
             try:
-                result = handler(**{argument: value})
+                result = handler(**arguments)
             except Exception:
                 log.exception("Executed 'Functions.%s' (Failed, Id=%s)", name, invocation_id)
                 raise

@@ -27,7 +27,8 @@ from shared.api.validation import validated
 from shared.context import Actor, ActorKind, Context
 from shared.errors import AppError
 from shared.services import services
-from shared.telemetry.work import ObservedRequest, observed_request
+from shared.telemetry.recorder import Traces
+from shared.telemetry.work import AskedFor, ObservedRequest, observed_request
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -86,7 +87,7 @@ class RouteFacts(TypedDict, total=False):
 
 
 Handler = Callable[[Call[Any, Any]], Result]
-Trigger = Callable[[func.HttpRequest], func.HttpResponse]
+Trigger = Callable[[func.HttpRequest, func.Context], func.HttpResponse]
 
 
 def endpoint(
@@ -114,8 +115,8 @@ def endpoint(
         )
         register_route(route)
 
-        def trigger(req: func.HttpRequest) -> func.HttpResponse:
-            return _serve(req, route, handler)
+        def trigger(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            return _serve(req, context, route, handler)
 
         # No functools.wraps: the worker reads the signature through __wrapped__ and would refuse to load `call`.
         trigger.__name__ = trigger.__qualname__ = name
@@ -133,9 +134,9 @@ def request_id_of(req: func.HttpRequest) -> str:
     return given if REQUEST_ID.fullmatch(given) else str(uuid4())
 
 
-def _serve(req: func.HttpRequest, route: Route, handler: Handler) -> func.HttpResponse:
-    request_id = request_id_of(req)
-    with observed(req, route.function, route.template, request_id) as seen:
+def _serve(req: func.HttpRequest, context: func.Context, route: Route, handler: Handler) -> func.HttpResponse:
+    with observed(req, context, route.function, route.template) as seen:
+        request_id = seen.asked.request_id
         try:
             if route.permission is not None or route.https_only:
                 _require_https(req)
@@ -151,11 +152,11 @@ def _serve(req: func.HttpRequest, route: Route, handler: Handler) -> func.HttpRe
 
 
 def observed(
-    req: func.HttpRequest, function: str, template: str, request_id: str
+    req: func.HttpRequest, context: func.Context, function: str, template: str
 ) -> AbstractContextManager[ObservedRequest]:
     """The request's log line, span and duration; whoever asks counts as the public until authenticated."""
-    route = f"{ROUTE_PREFIX}/{template}"
-    return observed_request(function, str(req.method), route, req.headers, request_id, PUBLIC)
+    asked = AskedFor(function, str(req.method), f"/{ROUTE_PREFIX}/{template}", request_id_of(req))
+    return observed_request(asked, Traces(req.headers, context.trace_context), PUBLIC)
 
 
 def _authorised(req: func.HttpRequest, permission: Permission) -> Actor:

@@ -8,9 +8,10 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from shared.errors import AppError
 from shared.telemetry.names import Instrument
@@ -29,6 +30,23 @@ class SpanKind(StrEnum):
     SERVER = "server"
     CLIENT = "client"
     INTERNAL = "internal"
+
+
+class HostTrace(Protocol):
+    """W3C's traceparent and tracestate as the worker hands them over (azure.functions.TraceContext)."""
+
+    @property
+    def trace_parent(self) -> str: ...
+    @property
+    def trace_state(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What a request may be a part of: the host's trace of it, or else the one that the caller's headers name."""
+
+    headers: Mapping[str, str]
+    host: HostTrace
 
 
 class Span:
@@ -70,9 +88,9 @@ class Recorder:
         self,
         name: str,
         attributes: Attributes,
-        headers: Mapping[str, str],  # noqa: ARG002
+        traces: Traces,  # noqa: ARG002
     ) -> AbstractContextManager[Span]:
-        """A request or a timer's run; it goes on with the trace that `headers` (traceparent) or the host name."""
+        """A request or a timer's run: a part of the trace that the host or the caller has begun."""
         return self.span(name, SpanKind.SERVER, attributes)
 
     def timed(self, name: str, instrument: Instrument) -> AbstractContextManager[Span]:  # noqa: ARG002

@@ -4,14 +4,16 @@ Export happens in threads of the SDK's own, from bounded queues: a collector tha
 request. The providers are not made global, so that no other library's telemetry is switched on with ours.
 """
 
+import atexit
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, Perio
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
     Link,
     Status,
@@ -37,10 +40,22 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from shared.context import Clock, system_clock
 from shared.telemetry import names
 from shared.telemetry.names import INSTRUMENTS, Instrument, Kind
-from shared.telemetry.recorder import NONE, Attributes, Exporter, F, Origin, Recorder, Span, SpanKind, error_type
+from shared.telemetry.recorder import (
+    NONE,
+    Attributes,
+    Exporter,
+    F,
+    Origin,
+    Recorder,
+    Span,
+    SpanKind,
+    Traces,
+    error_type,
+)
 
 SCOPE = "entra_pki"
 SERVICE = "entra-pki"
+EXIT_TIME = timedelta(seconds=3)
 _KINDS = {
     SpanKind.SERVER: OtelSpanKind.SERVER,
     SpanKind.CLIENT: OtelSpanKind.CLIENT,
@@ -56,11 +71,36 @@ def make_recorder(exporters: Sequence[Exporter], environment: Mapping[str, str] 
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # of a lost batch, not of each attempt
     made = [(_span_exporter(each), _metric_exporter(each)) for each in exporters]
     resource = Resource.create(resource_attributes(environment))
-    traces = TracerProvider(resource=resource)
+    sampler = None if environment.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON  # and not as host or caller would have it
+    traces = TracerProvider(sampler, resource, shutdown_on_exit=False)
     for spans, _ in made:
         traces.add_span_processor(BatchSpanProcessor(spans))
     readers: list[MetricReader] = [PeriodicExportingMetricReader(metrics) for _, metrics in made]
-    return SdkRecorder(traces, MeterProvider(readers, resource=resource))
+    metrics = MeterProvider(readers, resource, shutdown_on_exit=False)
+    _shut_down_at_exit(traces, metrics)
+    return SdkRecorder(traces, metrics, host_tells=Exporter.AZURE_MONITOR in exporters)
+
+
+def _shut_down_at_exit(traces: TracerProvider, metrics: MeterProvider) -> None:
+    """What has been recorded is exported at the end, for EXIT_TIME at most: a collector that is down would take longer.
+
+    The thread is there from the beginning, because at exit Python starts no more.
+    """
+    ending = threading.Event()
+
+    def shut_down() -> None:
+        ending.wait()
+        traces.shutdown()
+        metrics.shutdown()
+
+    thread = threading.Thread(target=shut_down, name="telemetry-exit", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        ending.set()
+        thread.join(EXIT_TIME.total_seconds())
+
+    atexit.register(end)
 
 
 def resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
@@ -120,8 +160,11 @@ class SdkRecorder(Recorder):
 
     recording = True
 
-    def __init__(self, traces: TracerProvider, metrics: MeterProvider, clock: Clock = system_clock) -> None:
-        self._traces = traces
+    def __init__(
+        self, traces: TracerProvider, metrics: MeterProvider, *, host_tells: bool = False, clock: Clock = system_clock
+    ) -> None:
+        """`host_tells`: where this goes, the Functions host tells of the same requests, as a server does."""
+        self._host_tells = host_tells
         self._metrics = metrics
         self._tracer: Tracer = traces.get_tracer(SCOPE)
         self._propagator = TraceContextTextMapPropagator()
@@ -156,17 +199,12 @@ class SdkRecorder(Recorder):
                 raise
 
     @contextmanager
-    def incoming(self, name: str, attributes: Attributes, headers: Mapping[str, str]) -> Iterator[Span]:
-        """Below the host's span where the worker has handed it over: then the host has told the server's side.
-
-        Else below the caller's, and without one, on its own: other work of this thread was never around it.
-        """
-        around = get_current_span().get_span_context()
-        if around.is_valid and around.is_remote:
-            kind, above = SpanKind.INTERNAL, otel_context.get_current()
-        else:
-            kind, above = SpanKind.SERVER, self._propagator.extract(headers, otel_context.Context())
-        token = otel_context.attach(above)
+    def incoming(self, name: str, attributes: Attributes, traces: Traces) -> Iterator[Span]:
+        """Below the host's span, else below the caller's, else on its own; never below other work of this thread."""
+        host = {"traceparent": traces.host.trace_parent, "tracestate": traces.host.trace_state}
+        above = self._propagator.extract(host, otel_context.Context())
+        kind = SpanKind.INTERNAL if self._host_tells and above else SpanKind.SERVER
+        token = otel_context.attach(above or self._propagator.extract(traces.headers, otel_context.Context()))
         try:
             with self.span(name, kind, attributes) as span:
                 yield span
@@ -215,11 +253,6 @@ class SdkRecorder(Recorder):
             return context.copy().run(work, *arguments)
 
         return cast(F, elsewhere)
-
-    def flush(self, timeout_ms: int = 10_000) -> None:
-        """Exports what is waiting now."""
-        self._traces.force_flush(timeout_ms)
-        self._metrics.force_flush(timeout_ms)
 
     def _make_instruments(self) -> dict[str, Any]:
         meter = self._metrics.get_meter(SCOPE)

@@ -11,7 +11,7 @@ from shared.errors import AppError
 from shared.telemetry import names
 from shared.telemetry.lines import Line, Value
 from shared.telemetry.names import Event
-from shared.telemetry.recorder import error_type, started_recorder
+from shared.telemetry.recorder import HostTrace, Recorder, Span, Traces, error_type, started_recorder
 
 requests = logging.getLogger("entra_pki.requests")
 timers = logging.getLogger("entra_pki.timers")
@@ -25,45 +25,54 @@ def outcome(error: BaseException | None) -> str:
     return REFUSED if isinstance(error, AppError) and error.status < 500 else FAILED
 
 
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """`route` is the template. The path itself is the caller's, and so is the query: neither is told."""
+
+    function: str
+    method: str
+    route: str
+    request_id: str
+
+
 @dataclass(slots=True)
 class ObservedRequest:
-    """What is known of a request so far."""
+    """What is known of a request so far. `actor`: who asks; the public, as long as nobody has been authenticated."""
 
+    asked: AskedFor
     actor: Actor
     status: int = 500
     error: BaseException | None = None
 
 
 @contextmanager
-def observed_request(
-    function: str, method: str, route: str, headers: Mapping[str, str], request_id: str, actor: Actor
-) -> Iterator[ObservedRequest]:
-    """A request, for as long as the `with` block, which fills in what becomes of it.
-
-    Args:
-        route: the template with the prefix. The path itself is the caller's, and so is the query: neither is told.
-        actor: who asks, as long as nobody has been authenticated.
-    """
+def observed_request(asked: AskedFor, traces: Traces, actor: Actor) -> Iterator[ObservedRequest]:
+    """A request, for as long as the `with` block, which fills in what becomes of it."""
     started = time.perf_counter()
     active = started_recorder()
-    observed = ObservedRequest(actor)
-    attributes = {names.FAAS_TRIGGER: "http", names.HTTP_METHOD: method, names.HTTP_ROUTE: f"/{route}"}
-    with active.incoming(f"{method} /{route}", attributes, headers) as span:
+    observed = ObservedRequest(asked, actor)
+    attributes = {names.FAAS_TRIGGER: "http", names.HTTP_METHOD: asked.method, names.HTTP_ROUTE: asked.route}
+    with active.incoming(f"{asked.method} {asked.route}", attributes, traces) as span:
         try:
             yield observed
         finally:
             seconds = time.perf_counter() - started
-            failed = None if observed.error is None else error_type(observed.error)
             if active.recording:
-                found: dict[str, str | int] = {names.HTTP_STATUS: observed.status}
-                found |= {names.ERROR_TYPE: failed} if failed else {}
-                active.measure(names.SERVER_DURATION, seconds, {**attributes, **found})
-                span.note({**found, **_who(observed.actor, request_id), names.OPERATION: function})
-                if observed.status >= 500:
-                    span.fail(failed or str(observed.status))
-            asked: dict[str, Value] = {"method": method, "status": observed.status}
-            who = _line(function, observed.error, seconds, observed.actor, request_id, active.trace_id)
-            requests.info("%s", Line(Event.REQUEST, who | asked))
+                _record(active, span, observed, seconds)
+            told: dict[str, Value] = {"method": asked.method, "status": observed.status}
+            told |= _line(asked.function, observed.error, seconds, observed.actor, asked.request_id, active.trace_id)
+            requests.info("%s", Line(Event.REQUEST, told))
+
+
+def _record(active: Recorder, span: Span, observed: ObservedRequest, seconds: float) -> None:
+    asked, failed = observed.asked, None if observed.error is None else error_type(observed.error)
+    found: dict[str, str | int] = {names.HTTP_STATUS: observed.status}
+    found |= {names.ERROR_TYPE: failed} if failed else {}
+    where = {names.HTTP_METHOD: asked.method, names.HTTP_ROUTE: asked.route}
+    active.measure(names.SERVER_DURATION, seconds, {**where, **found})
+    span.note({**found, **_who(observed.actor, asked.request_id), names.OPERATION: asked.function})
+    if observed.status >= 500:
+        span.fail(failed or str(observed.status))
 
 
 @dataclass(slots=True)
@@ -78,14 +87,14 @@ class TimerRun:
 
 
 @contextmanager
-def timer_run(context: Context) -> Iterator[TimerRun]:
+def timer_run(context: Context, host: HostTrace) -> Iterator[TimerRun]:
     """A run of the timer that acts in `context`, for as long as the `with` block. What it raises passes on."""
     started = time.perf_counter()
     active = started_recorder()
     run, function = TimerRun(context), context.actor.id
     error: BaseException | None = None
     attributes = {names.FAAS_TRIGGER: "timer", names.OPERATION: function}
-    with active.incoming(function, {**attributes, **_who(context.actor, context.request_id)}, {}):
+    with active.incoming(function, {**attributes, **_who(context.actor, context.request_id)}, Traces({}, host)):
         try:
             yield run
         except BaseException as raised:

@@ -89,9 +89,18 @@ class MicrosoftWorker:
         self.functions = {found.name: WorkerFunction.of(found) for found in metadata.function_metadata_results}
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        host_trace: str = "",
     ) -> WorkerReply:
-        """Sends an HTTP request to the first function, in the order of names, whose route takes it."""
+        """Sends an HTTP request to the first function, in the order of names, whose route takes it.
+
+        `host_trace`: the traceparent of the host's own span.
+        """
         url = urlsplit(path)
         for _, function in sorted(self.functions.items()):
             parameters = function.takes(method, decode_path(url.path).removeprefix(ROUTE_PREFIX))
@@ -100,7 +109,7 @@ class MicrosoftWorker:
         else:
             raise LookupError(f"no function takes {method} {path}")
         http = http_trigger(self._protos, method, path, headers or {}, parameters, body)
-        reply = self._invoke(function, http).return_value.http
+        reply = self._invoke(function, http, host_trace).return_value.http
         return WorkerReply(int(reply.status_code), dict(reply.headers), reply.body.bytes)
 
     def fire_timer(self, name: str) -> None:
@@ -119,8 +128,9 @@ class MicrosoftWorker:
     ) -> None:
         self.stop()
 
-    def _invoke(self, function: WorkerFunction, trigger: Any) -> Any:
+    def _invoke(self, function: WorkerFunction, trigger: Any, host_trace: str = "") -> Any:
         invocation = invocation_of(self._protos, function, trigger)
+        invocation.trace_context.trace_parent = host_trace
         self._process.send(json_format.MessageToJson(invocation, indent=None))
         response = self._receive(self._protos.InvocationResponse())
         assert response.invocation_id == invocation.invocation_id
