@@ -231,6 +231,16 @@ def test_operators_revoke_by_serial_number_and_by_user(stack: Stack, person: Per
     assert person.certificate(second) == ("active", None)
 
 
+def test_operators_hold_all_certificates_of_an_issuer(stack: Stack, person: Person) -> None:
+    issuer = stack.api.get(f"certificates/{person.certificate_id}").json()["certificate"]["issuer_id"]
+    second = person.provision(validity_days=10)
+
+    stack.manage("certs", "hold", "--issuer", issuer)
+
+    held = ("held", "certificateHold")
+    assert [person.certificate(number) for number in (person.certificate_id, second)] == [held, held]
+
+
 def test_statistics_count_revocations_by_reason(stack: Stack, person: Person) -> None:
     before = stack.api.get("statistics").json()["certificates"]["revoked_by_reason"].get("privilegeWithdrawn", 0)
     person.post("revoke", reason="privilegeWithdrawn")

@@ -160,6 +160,20 @@ def test_the_certificate_is_renewed_in_time_and_the_old_one_used_if_that_fails(
     assert verified(ask(responder, crls, 1), crls) != first
 
 
+def test_a_clock_that_steps_back_and_forth_does_no_harm(crls: TestCrls, clock: SettableClock) -> None:
+    responder, revoked = responder_of(crls), crls.revoke(crls.issue())
+    today = clock.now + timedelta(days=10)
+    for moment in (today, today - timedelta(days=3), today):
+        clock.now = moment
+
+        reply = ask(responder, crls, serial_of(revoked))
+
+        signer = verified(reply, crls)
+        assert reply.certificate_status is OCSPCertStatus.REVOKED
+        assert signer.not_valid_before_utc <= reply.this_update_utc == moment.replace(microsecond=0)
+        assert reply.next_update_utc is not None and reply.next_update_utc <= signer.not_valid_after_utc
+
+
 def test_failures_do_not_make_the_issuer_sign_at_the_public_s_pace(
     crls: TestCrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

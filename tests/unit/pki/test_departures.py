@@ -11,12 +11,15 @@ from shared.directory.records.certificate import (
     Certificate,
     CertificateStatus,
     CertificateType,
+    CertifiedKey,
     KeyOrigin,
     RevocationReason,
     RevocationSource,
 )
 from shared.directory.records.user import EntraDeletion, User
 from shared.pki.departures import DeparturePolicy, Departures, OnDeparture
+from shared.services import Services
+from shared.settings import Settings
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OBJECT_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -150,6 +153,42 @@ def test_each_setting_changes_what_it_says(
     policy: dict[str, Any], user: User, expected: tuple[str, str | None]
 ) -> None:
     assert outcome(user, **policy) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "user", "expected"),
+    [
+        ({}, DISABLED, HOLD),
+        ({"PKI_ON_USER_DISABLED": "revoke"}, OUT_OF_SCOPE, CEASED),
+        ({"PKI_ON_USER_DELETED": "keep"}, SOFT_DELETED, ISSUED),
+        ({"PKI_REVOKE_RENAMED": "false"}, RENAMED, ISSUED),
+        ({"PKI_HELD_TYPES": "email_protection"}, DISABLED, ISSUED),
+        ({"PKI_REVOCATION_EXEMPT_USERS": OBJECT_ID}, PURGED, ISSUED),
+    ],
+)
+def test_the_app_maps_as_its_settings_say(
+    settings: dict[str, str], user: User, expected: tuple[str, str | None]
+) -> None:
+    needed = {
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+        "ENTRA_TENANT_ID": OBJECT_ID,
+        "ENTRA_CLIENT_ID": OBJECT_ID,
+        "ENTRA_CLIENT_SECRET": "not used here",
+    }
+
+    after = Services(Settings.read(needed | settings)).departures.outcome(CERTIFICATE, user)
+
+    assert (after.status, after.revocation_reason) == expected
+
+
+def test_a_leaked_key_counts_whatever_the_directory_says() -> None:
+    leaked = CertifiedKey(public_key_sha256=CERTIFICATE.public_key_sha256, user_id=ADA.id, compromised=True)
+
+    for user in (ADA, DISABLED, PURGED):
+        after = Departures(DeparturePolicy(exempt=frozenset({OBJECT_ID}))).outcome(CERTIFICATE, user, leaked)
+        assert (after.status, after.revocation_reason) == ("revoked", "keyCompromise")
+        assert after.revocation_source is RevocationSource.REQUEST
 
 
 def test_local_users_are_none_of_the_directorys_business() -> None:
