@@ -22,9 +22,11 @@ FIRST_REQUEST = """
     import function_app
     import azure.functions as func
     from functions.list_users import list_users
+    from local.functions_host.invocation import InvocationContext
 
     url = "https://localhost/api/v1/entra-id/users?search=lovelace"
-    reply = list_users(func.HttpRequest("GET", url, headers={"authorization": f"Bearer {sys.argv[1]}"}, body=b""))
+    request = func.HttpRequest("GET", url, headers={"authorization": f"Bearer {sys.argv[1]}"}, body=b"")
+    reply = list_users(request, InvocationContext("", "list_users", ""))
     print(reply.status_code, b"Ada Lovelace" in reply.get_body(), "azure.storage.blob" in sys.modules)
 """
 
