@@ -61,7 +61,8 @@ CREATE TABLE certificates (
     not_before timestamptz NOT NULL, not_after timestamptz NOT NULL, key_type text NOT NULL, key_size integer NOT NULL,
     key_origin text NOT NULL, user_principal_name text, email text, fingerprint text, issued_at timestamptz,
     revoked_at timestamptz, revocation_reason text, revocation_source text,
-    created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, renews bigint, renewed_by bigint,
+    notice_days integer, noticed_at timestamptz
 );
 """
 INDEXES = """
