@@ -11,28 +11,26 @@ from hypothesis import strategies as st
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.base import Record
-from shared.directory.replica import CertificateQuery, Replica, UserQuery, ranks, searching
+from shared.directory.replica import CertificateQuery, Replica, UserQuery, ranks
 from tests.support import directory_strategies as random_directory
 from tests.support.directory_model import DirectoryModel
 from tests.support.people import NOW
 from tests.support.plain_ledger import PlainLedger
 from tests.support.replica_comparison import assert_agrees
+from tests.support.ways_to_search import WAYS, search_only
 
 commits = st.lists(
     st.lists(random_directory.users() | random_directory.certificates(), min_size=1, max_size=12), max_size=8
 )
 
 
-@pytest.fixture(params=["by index", "by reading every text", "as planned"])
+@pytest.fixture(params=[*WAYS, "as planned"])
 def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of so few users that they are cut and dropped, and each way to search."""
     monkeypatch.setattr(ranks, "BLOCK_SIZE", 2)
     monkeypatch.setattr(ranks, "LARGEST_BLOCK", 4)
-    if request.param != "as planned":
-        by_index = request.param == "by index"
-        monkeypatch.setattr(searching, "LONG_LISTS", 1e9 if by_index else -1.0)
-        monkeypatch.setattr(searching, "RARE", 2.0 if by_index else -1.0)
-        monkeypatch.setattr(searching, "FEW", 2.0 if by_index else 1e-9)
+    if request.param in WAYS:
+        search_only(monkeypatch, request.param)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.user import User
-from shared.directory.replica import Replica, UserQuery, searching
+from shared.directory.replica import Replica, UserQuery
 from shared.directory.replica.domains import Domains
 from shared.directory.replica.text_folding import FIELD_END, fold, searchable_text
 from tests.support.people import user
 from tests.support.plain_ledger import PlainLedger
+from tests.support.ways_to_search import WAYS, search_only
 
 Search = Callable[[str], list[int]]
 
@@ -35,11 +36,9 @@ PEOPLE = (
 )
 
 
-@pytest.fixture(params=["by index", "by reading every text"])
+@pytest.fixture(params=WAYS)
 def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Search]:
-    by_index = request.param == "by index"
-    monkeypatch.setattr(searching, "LONG_LISTS", 1e9 if by_index else -1.0)
-    monkeypatch.setattr(searching, "RARE", 2.0 if by_index else -1.0)
+    search_only(monkeypatch, request.param)
     ledger = PlainLedger(str(uuid.uuid4()))
     ledger.commit(*PEOPLE)
     replica = Replica(ledger, tmp_path, ledger.tenant_id)
