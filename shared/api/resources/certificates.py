@@ -9,8 +9,8 @@ from pydantic import Field
 
 from shared.api.resources.base import Resource
 from shared.api.resources.pages import Paginator
-from shared.directory.records.certificate import Certificate
-from shared.directory.replica.queries import CertificateSummary, Page, effective_status
+from shared.directory.records.certificate import Certificate, CertificateType, RevocationReason
+from shared.directory.replica.queries import CertificateSummary, EffectiveStatus, Page, effective_status
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
     from shared.pki.certificate_view import CertificateView
@@ -19,22 +19,22 @@ if TYPE_CHECKING:  # only to annotate: a cold start must not import what its fir
 class CertificateSummaryResource(Resource):
     """A certificate as lists show it."""
 
-    id: int
-    user_id: int | None
+    id: int = Field(examples=[7])
+    user_id: int | None = Field(description="its owner", examples=[1])
     type: Literal["entra_user"] = "entra_user"
-    certificate_type: str | None
-    status: str = Field(description="pending, active, expired, held or revoked, at the moment of the reply")
-    serial_number: str
-    subject: str
-    issuer: str
-    issuer_id: str
+    certificate_type: CertificateType | None = Field(examples=["client_auth"])
+    status: EffectiveStatus = Field(description="at the moment of the reply", examples=["active"])
+    serial_number: str = Field(description="hex", examples=["26c075d4dfe27d8a7d79fff70d2d425c66f948d5"])
+    subject: str = Field(examples=["CN=Ada Lovelace"])
+    issuer: str = Field(examples=["CN=Contoso User CA"])
+    issuer_id: str = Field(description="as in the addresses of its CRLs", examples=["5a0c9f3e1b2d4c68"])
     not_before: datetime
-    not_after: datetime
-    key_type: str
-    key_size: int
-    fingerprint_sha256: str | None
-    revoked_at: datetime | None
-    revocation_reason: str | None
+    not_after: datetime = Field(description="the last second in which it is valid")
+    key_type: str = Field(examples=["RSA-2048"])
+    key_size: int = Field(description="bits", examples=[2048])
+    fingerprint_sha256: str | None = Field(description="hex; null while pending")
+    revoked_at: datetime | None = Field(description="since when it is revoked or on hold")
+    revocation_reason: RevocationReason | None = Field(description="RFC 5280 5.3.1")
     renews: int | None = Field(description="the certificate in whose place this one was issued")
     renewed_by: int | None = Field(description="the last certificate ordered in the place of this one")
 
@@ -69,8 +69,10 @@ class CertificateResource(CertificateSummaryResource):
     """A certificate with its bytes."""
 
     pem: str | None = Field(description="null while pending")
-    chain_pem: str
-    entra_certificate_user_ids: Mapping[str, str]
+    chain_pem: str = Field(description="the issuer's certificate and those above it")
+    entra_certificate_user_ids: Mapping[str, str] = Field(
+        description="values for the user's certificateUserIds in Entra ID, by the binding they are for"
+    )
 
     @classmethod
     def with_chain(cls, certificate: Certificate, chain_pem: str, user_ids: Mapping[str, str], now: datetime) -> Self:

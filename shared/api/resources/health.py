@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
+from pydantic import Field
+
 from shared.api.resources.base import Resource
-from shared.health import Finding, HealthReport
+from shared.health import Finding, HealthReport, HealthStatus
 
 
 class FindingResource(Resource):
-    status: str
-    reason: str | None = None
+    status: HealthStatus = Field(examples=["healthy"])
+    reason: str | None = Field(default=None, description="what is wrong and what to do")
     latency_ms: float | None = None
 
     @classmethod
@@ -27,7 +29,7 @@ class FindingResource(Resource):
 class HealthResource(Resource):
     """Without credentials only each part's status; with them reasons and latencies too."""
 
-    status: str
+    status: HealthStatus = Field(description="the worst of the checks", examples=["healthy"])
     checks: Mapping[str, FindingResource]
     checked_at: datetime
 

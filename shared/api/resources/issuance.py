@@ -22,8 +22,8 @@ class ProvisionedCertificate(Resource):
     private_key: str | None = Field(default=None, description="PKCS#8 PEM; encrypted if a password was given")
     pkcs12: str | None = Field(default=None, description="base64")
     pkcs12_password: str | None = Field(default=None, description="only where it was made here")
-    private_key_available: bool
-    warnings: tuple[str, ...]
+    private_key_available: bool = Field(description="whether this reply has the private key")
+    warnings: tuple[str, ...] = Field(description="what is legal but unwise about it, in sentences")
 
     @classmethod
     def of(cls, issued: "Issued", now: datetime) -> Self:

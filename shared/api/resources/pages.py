@@ -12,7 +12,7 @@ from shared.directory.replica.queries import Page
 
 class PageLink(Resource):
     url: str | None
-    label: str
+    label: str = Field(examples=["2"])
     active: bool
 
 

@@ -18,8 +18,8 @@ class SyncRun(Resource):
 
     started_at: datetime
     finished_at: datetime
-    outcome: str
-    mode: str
+    outcome: str = Field(description="completed, continued, held, incomplete or failed", examples=["completed"])
+    mode: str = Field(description="full: everything compared; delta: changes only", examples=["delta"])
     created: int
     updated: int
     deactivated: int
@@ -57,11 +57,11 @@ class SyncCounts(Resource):
 class SyncProgressResource(Resource):
     """The round under way, also between two runs."""
 
-    mode: str
-    phase: str
+    mode: str = Field(examples=["full"])
+    phase: str = Field(examples=["users"])
     started_at: datetime
     seen: int
-    expected: int | None
+    expected: int | None = Field(description="users, where Entra ID tells how many")
     users_per_second: float | None
     remaining_seconds: float | None
 

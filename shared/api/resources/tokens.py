@@ -14,20 +14,20 @@ class TokenPayload(Resource):
     """What a valid token says. Only `tid` and `oid` together identify somebody."""
 
     sub: str
-    upn: str | None
+    upn: str | None = Field(examples=["ada@contoso.example"])
     email: str | None
-    name: str | None
-    roles: tuple[str, ...]
-    groups: tuple[str, ...]
-    exp: int
-    iat: int
-    oid: str
-    tid: str
+    name: str | None = Field(examples=["Ada Lovelace"])
+    roles: tuple[str, ...] = Field(description="app roles", examples=[["manage-entra-integration"]])
+    groups: tuple[str, ...] = Field(description="object ids")
+    exp: int = Field(description="seconds since 1970", examples=[1795435200])
+    iat: int = Field(description="seconds since 1970", examples=[1795431600])
+    oid: str = Field(description="object id of the user or the service principal")
+    tid: str = Field(description="tenant id")
     aud: str
     iss: str
-    app_id: str | None
+    app_id: str | None = Field(description="the client that the token was issued to")
     token_type: str = Field(description="user, app or id")
-    groups_overage: bool
+    groups_overage: bool = Field(description="the caller is in more groups than fit: ask Graph for them")
 
 
 class TokenVerdict(Resource):

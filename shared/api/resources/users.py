@@ -9,7 +9,7 @@ from pydantic import Field
 from shared.api.resources.base import Resource
 from shared.api.resources.certificates import CertificateSummaryResource
 from shared.api.resources.pages import Paginator
-from shared.directory.records.user import Group, User
+from shared.directory.records.user import EntraDeletion, Group, User
 from shared.directory.replica.queries import CertificateSummary, UserSummary
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # only to annotate: a cold start must not import what its fir
 
 
 class GroupResource(Resource):
-    id: str
-    display_name: str | None
+    id: str = Field(description="Entra object id")
+    display_name: str | None = Field(examples=["All staff"])
 
     @classmethod
     def all_of(cls, group_ids: Iterable[str], groups: Iterable[Group]) -> list[Self]:
@@ -31,14 +31,14 @@ class GroupResource(Resource):
 class UserSummaryResource(Resource):
     """A user as every reply shows it."""
 
-    id: int
-    name: str
-    email: str | None
+    id: int = Field(description="local id", examples=[1])
+    name: str = Field(examples=["Ada Lovelace"])
+    email: str | None = Field(examples=["ada@contoso.example"])
     entra_id: str | None = Field(description="Entra object id; null for a local user")
-    entra_upn: str | None
-    is_active: bool
-    user_type: str | None
-    entra_last_sync: datetime | None
+    entra_upn: str | None = Field(description="user principal name", examples=["ada@contoso.example"])
+    is_active: bool = Field(description="enabled in Entra ID, not deleted, and in the sync's scope")
+    user_type: str | None = Field(description="as in Entra ID", examples=["Member", "Guest"])
+    entra_last_sync: datetime | None = Field(description="when it was last known to be as in Entra ID")
     entra_deleted_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -85,8 +85,8 @@ class UserAttributes(UserResource):
     """All that is kept of a user, with all its certificates."""
 
     account_enabled: bool
-    in_scope: bool
-    deletion: str | None
+    in_scope: bool = Field(description="a member of the groups that the sync is limited to")
+    deletion: EntraDeletion | None = Field(description="soft: in Entra's recycle bin; hard: gone for good")
     given_name: str | None
     surname: str | None
     mail: str | None
