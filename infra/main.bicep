@@ -173,6 +173,7 @@ output AZURE_FUNCTION_NAME string = functionApp.outputs.name
 output API_URL string = functionApp.outputs.url
 output API_PRINCIPAL_ID string = functionApp.outputs.principalId
 output AZURE_STORAGE_ACCOUNT string = storage.outputs.name
+output LOG_WORKSPACE_ID string = monitoring.outputs.workspaceCustomerId
 output AZURE_KEY_VAULT string = keyVault.outputs.name
 output DIRECTORY_TABLES_URL string = storage.outputs.tablesUrl
 output DIRECTORY_BLOBS_URL string = storage.outputs.blobsUrl

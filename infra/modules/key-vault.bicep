@@ -53,6 +53,7 @@ resource log 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'audit'
   properties: {
     workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated'
     logs: [
       { categoryGroup: 'audit', enabled: true }
     ]

@@ -25,6 +25,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "properties": {"defaultHostName": "{name}.azurewebsites.net"},
     },
     "Microsoft.KeyVault/vaults": {"properties": {"vaultUri": "https://{name}.vault.azure.net/"}},
+    "Microsoft.OperationalInsights/workspaces": {"properties": {"customerId": "{name}"}},
     "Microsoft.Insights/components": {"properties": {"ConnectionString": "InstrumentationKey={name}"}},
 }
 """What Azure adds to what was sent, and the templates read."""
