@@ -15,7 +15,7 @@ from shared.directory.replica.domains import Domains
 from shared.directory.replica.queries import Page, UserQuery, UserSummary
 from shared.directory.replica.ranks import BY_SYNC, ORDERS, count_since, ids_between
 from shared.directory.replica.schema import AS_FOLDED, SAME_AS_UPN
-from shared.directory.replica.searching import EMPTY_SAMPLE, FEW, Sample, Search
+from shared.directory.replica.searching import FEW, Sample, Search
 from shared.directory.replica.text_folding import FIELD_END, fold
 from shared.directory.replica.values import pack_time, unpack_guid, unpack_time, unpack_time_or_none
 from shared.directory.replica.windows import Window
@@ -45,7 +45,7 @@ class UserLister:
         self._lock = threading.Lock()
         self._totals: OrderedDict[tuple[Filters, str], int] = OrderedDict()
         self._totals_of = ""
-        self._sample = EMPTY_SAMPLE
+        self._sample = Sample((), 0)
 
     def page(
         self, connection: sqlite3.Connection, query: UserQuery, round_started_at: datetime | None
