@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from shared.api.openapi.failures import failures_of
-from shared.api.openapi.operations import Operation, path_of
+from shared.api.openapi.operations import operation, path_of
 from shared.api.openapi.prose import INTRODUCTION, TITLE, VERSION, Tag
 from shared.api.openapi.responses import EXAMPLES, HEADERS
 from shared.api.openapi.schemas import Schemas
@@ -24,10 +23,9 @@ def description(registered: Iterable[Route], server: str = SAME_ORIGIN) -> dict[
     """
     ordered = sorted(registered, key=lambda route: (Tag.of(route).order, route.template, route.method))
     schemas = Schemas.of(ordered)
-    operations = [Operation(route, failures_of(route), schemas) for route in ordered]
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
-        paths.setdefault(path_of(operation.route), {})[operation.route.method.lower()] = operation.as_json()
+    for route in ordered:
+        paths.setdefault(path_of(route), {})[route.method.lower()] = operation(route, schemas)
     return {
         "openapi": OPENAPI,
         "info": {"title": TITLE, "version": VERSION, "description": INTRODUCTION},

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from shared.api.authentication import Forbidden, Unauthenticated
 from shared.api.body import BodyTooLarge, MalformedBody, NotJson
 from shared.api.errors import HttpsRequired, MalformedIdempotencyKey, MalformedUrl, NoSuchId, RouteNotFound
+from shared.api.openapi.parameters import local_ids
 from shared.api.permissions import Permission
 from shared.api.routes import ENTRA_ID, PKI, Route
 from shared.api.validation import ValidationFailed, validated
@@ -185,7 +186,7 @@ SHARED_FAILURES: tuple[AppError, ...] = tuple(failure for _, failures in RULES f
 def failures_of(route: Route) -> list[AppError]:
     """One error for each code that the route may answer with, but for the statuses of its regular replies."""
     found = [failure for applies, failures in RULES if applies(route) for failure in failures]
-    found += [NoSuchId(kind, "7") for kind in re.findall(r"\{(user|certificate)\}", route.template)]
+    found += [NoSuchId(kind, "7") for kind in local_ids(route)]
     found += [failure for model in (route.body, route.query) if (failure := _refusal(model)) is not None]
     return [failure for failure in found if failure.status not in route.also]
 
