@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from shared.cli import ca
 from shared.pki.keys import KeyType
 from shared.pki.signing.loader import load_backend
 from shared.settings import CLOUDS, CredentialKind, Settings
@@ -161,6 +162,13 @@ def test_any_type_of_ca_key_can_be_made_and_only_signs(deployed: Deploy, key_typ
         assert (key["kty"], key["curveName"]) == ("EC-HSM", str(key_type))
     assert set(key["keyOps"]) == {"sign", "verify"}
     assert key["attributes"]["exportable"] is False
+
+
+def test_the_key_is_of_the_type_that_ca_init_takes_when_nobody_says_another(deployed: Deploy) -> None:
+    (key_type,) = (option.default for option in ca.init.params if option.name == "key_type")
+
+    key = deployed().only("Microsoft.KeyVault/vaults/keys").properties
+    assert f"{key['kty'].removesuffix('-HSM')}-{key['keySize']}" == key_type
 
 
 def test_the_vault_is_of_the_tier_that_its_key_needs(deployed: Deploy) -> None:
