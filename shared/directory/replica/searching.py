@@ -35,6 +35,12 @@ LOOKED_UP = 0.25
 SAMPLE_SIZE = 2048
 
 
+_EVERY_NTH_TEXT = """
+WITH RECURSIVE starts (start) AS (SELECT 1 UNION ALL SELECT start + ?1 FROM starts WHERE start + ?1 <= ?2)
+SELECT folded FROM starts CROSS JOIN listing WHERE id = (SELECT min(id) FROM listing WHERE id >= start)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The texts of some users, evenly spread over the ids, to guess from how common a term is."""
@@ -46,11 +52,8 @@ class Sample:
     @classmethod
     def of(cls, connection: sqlite3.Connection, users: int) -> "Sample":
         (last_id,) = connection.execute("SELECT coalesce(max(id), 0) FROM listing").fetchone()
-        texts = (
-            connection.execute("SELECT folded FROM listing WHERE id >= ? ORDER BY id LIMIT 1", (start,)).fetchone()[0]
-            for start in range(1, last_id + 1, max(1, last_id // SAMPLE_SIZE))
-        )
-        return cls(tuple(texts), users)
+        step = max(1, last_id // SAMPLE_SIZE)
+        return cls(tuple(text for (text,) in connection.execute(_EVERY_NTH_TEXT, (step, last_id))), users)
 
     def fits(self, users: int) -> bool:
         """Whether it still speaks for a directory of so many users."""
