@@ -357,7 +357,12 @@ def test_a_sender_killed_before_it_could_record_sends_the_same_message_again(
 ) -> None:
     certificate = office.issue()
     office.at(certificate, days_before_end=30)
-    office.receiver.answer = lambda request: os.kill(sender.pid or 0, signal.SIGKILL) or Reply(204)
+
+    def kill_sender(_: Request) -> Reply:
+        os.kill(sender.pid or 0, signal.SIGKILL)
+        return Reply(204)
+
+    office.receiver.answer = kill_sender
     sender = multiprocessing.get_context("spawn").Process(
         target=_send,
         args=(azurite.connection_string, tenant_id, tmp_path, office.receiver.url, office.receiver.root, office.clock),
