@@ -12,11 +12,13 @@ import pytest
 from benchmarks.population import certificates, users
 from local.azurite.azurite import Azurite
 from shared.context import REQUEST_BUDGET, Actor, ActorKind, Context, Deadline
+from shared.directory import partition
 from shared.directory.blobs import BlobStore
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.reader import DirectoryReader
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, UserCertificate
+from shared.directory.records.user import User
 from shared.directory.replica import CertificateQuery, Replica, UserQuery, source
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.snapshots import SnapshotStore
@@ -187,6 +189,33 @@ def test_while_a_large_replica_is_built_a_page_takes_no_query_for_each_user(
     assert len(found.page.items) == 100 and found.certificates
     queries = [path for _, path in requests if "RowKey='" not in unquote(path)]
     assert len(queries) < 5  # users, the index of their certificates, ranges of certificates
+
+
+def test_the_tables_are_read_in_parallel_and_only_what_is_repeated(
+    azurite: Azurite,
+    ledger: Ledger,
+    people: list[Record],
+    open_replica: Callable[..., Replica],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(ledger, people)
+    monkeypatch.setattr(partition, "ID_RANGE", 100)
+    three_at_once, ranges = threading.Barrier(3, timeout=60), list[str]()
+
+    def meet(method: str, path: str) -> Fault:
+        if "RowKey ge 'user|" in unquote(path):
+            ranges.append(unquote(path))
+            three_at_once.wait()
+        return Fault.NONE
+
+    with FaultProxy(azurite.table_port, meet) as proxy:
+        tables = TableStore.from_connection_string(proxy.connection_string(azurite.connection_string), "directory")
+        young = open_replica(Ledger(tables, ledger.tenant_id))
+        young.prepare(Deadline.after(REQUEST_BUDGET))
+
+    assert young.users(UserQuery()).total == USERS
+    assert len(ranges) == 9
+    assert all(f"$select=RowKey,{','.join(User.REPLICATED)}" in path for path in ranges), ranges[0]
 
 
 def test_a_young_instance_of_a_large_directory_starts_from_a_snapshot_and_the_log(
