@@ -24,6 +24,8 @@ CONFIG = HERE / "schemathesis.toml"
 SECONDS = int(os.environ.get("SCHEMATHESIS_SECONDS", "0"))
 TIMEOUT = 240 + 2 * SECONDS
 
+pytestmark = pytest.mark.timeout(TIMEOUT + 60)
+
 
 @dataclass(frozen=True)
 class Scene:
