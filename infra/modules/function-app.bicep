@@ -78,13 +78,17 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
 }
 
 // Passwords for publishing are off: deployments are authorised by Entra.
-resource publishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = [
-  for protocol in ['ftp', 'scm']: {
-    parent: app
-    name: protocol
-    properties: { allow: false }
-  }
-]
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+}
 
 var ownUrl = 'http://${app.properties.defaultHostName}'
 
