@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`python manage.py`: what an operator does by hand. Each command lives in `shared/cli`."""
 
 import sys

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
-from shared.cli.console import emit, json_option, progress
+from shared.cli.console import emit, json_option, listing, printable, progress
 from shared.directory.records.base import format_time
 
 if TYPE_CHECKING:
@@ -25,14 +25,18 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--key", help="Only changes of this record, or of all whose key starts so if it ends in `|`.")
-@click.option("--action", help="Only this action, for example user.synced.")
-@click.option("--actor", help="Only changes by this actor: its id or its name.")
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Only log rows after this number.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The latest so many.")
+@click.option(
+    "--key", metavar="KEY", help="Only changes of this record, or of all whose key starts so if it ends in `|`."
+)
+@click.option("--action", metavar="ACTION", help="Only this action, for example user.synced.")
+@click.option("--actor", metavar="ACTOR", help="Only changes by this actor: its id or its name.")
+@click.option("--after", metavar="N", type=click.IntRange(min=0), default=0, help="Only log rows after this number.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="The latest so many."
+)
 @json_option
 def list_changes(key: str | None, action: str | None, actor: str | None, after: int, limit: int, as_json: bool) -> None:
-    """Who did what to which record, and when; oldest first."""
+    """Show who did what to which record, and when; oldest first."""
     from shared.services import services
 
     latest: deque[tuple[LogRow, LogOperation]] = deque(maxlen=limit)
@@ -83,20 +87,18 @@ def _plain(row: "LogRow", operation: "LogOperation") -> dict[str, Any]:
 
 def _table(entries: "Iterator[tuple[LogRow, LogOperation]]") -> Table:
     titles = ("Seq", "Time (UTC)", "Action", "Actor", "Records", "Request")
-    table = Table(*(Column(title, overflow="fold") for title in titles))
-    for row, operation in entries:
-        keys = [("−" if change.sha256 is None else "") + change.key for change in operation.changes]
-        more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
-        actor = f"{operation.actor.kind} {operation.actor.name or operation.actor.id}"
-        records = "\n".join(keys[:_SHOWN_KEYS]) + more
-        time = f"{row.time:%Y-%m-%d %H:%M:%S}"
-        table.add_row(*map(_shown, (str(row.seq), time, operation.action, actor, records, operation.request_id)))
-    return table
+    rows = (
+        (row.seq, row.time, operation.action, *_who_what(operation), operation.request_id) for row, operation in entries
+    )
+    return listing(titles, rows)
 
 
-def _shown(text: str) -> str:
-    """Names and keys come from others: they must neither be read as markup nor move the terminal's cursor."""
-    return escape("".join(character if character.isprintable() or character == "\n" else "�" for character in text))
+def _who_what(operation: "LogOperation") -> tuple[str, str]:
+    """The actor, and the keys of the records; a minus says that one was deleted."""
+    keys = [("−" if change.sha256 is None else "") + change.key for change in operation.changes]
+    more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
+    actor = f"{operation.actor.kind} {operation.actor.name or operation.actor.id}"
+    return actor, "\n".join(keys[:_SHOWN_KEYS]) + more
 
 
 def _verdict(report: "AuditReport") -> str:
@@ -107,5 +109,5 @@ def _verdict(report: "AuditReport") -> str:
     if report.is_clean:
         return f"[green]Intact[/green]: {checked}."
     more = "\nThere is more; only the first are listed." if report.truncated else ""
-    lines = "\n".join(f"  {_shown(f'{finding.key}: {finding.problem}')}" for finding in report.findings)
+    lines = "\n".join(f"  {escape(printable(f'{finding.key}: {finding.problem}'))}" for finding in report.findings)
     return f"[red]Not intact[/red]: {checked}.\n{lines}{more}"

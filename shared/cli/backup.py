@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shared.directory.backup import BackupSummary
 
 
-@click.command("backup")
+@click.command("backup", short_help="Write the directory to a file.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @json_option
 def command(file: Path, as_json: bool) -> None:

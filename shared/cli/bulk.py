@@ -192,7 +192,7 @@ def _patiently(act: Callable[[], Outcome]) -> Outcome:
 
 
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(1, MOST_JOBS), default=4, show_default=True, help="How many at a time."
+    "--jobs", metavar="N", type=click.IntRange(1, MOST_JOBS), default=4, show_default=True, help="How many at a time."
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check every line, change nothing.")
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 FETCH_TIMEOUT = timedelta(seconds=10)
 
-_name = click.option("--name", "common_name", required=True, help="Common name of the new issuer.")
-_organization = click.option("--organization", help="Organization in its name.")
-_country = click.option("--country", help="Country in its name, two letters.")
+_name = click.option("--name", "common_name", metavar="NAME", required=True, help="Common name of the new issuer.")
+_organization = click.option("--organization", metavar="NAME", help="Organization in its name.")
+_country = click.option("--country", metavar="CC", help="Country in its name, two letters.")
 _key_type = click.option(
     "--key-type",
     type=click.Choice([key_type.value for key_type in KeyType], case_sensitive=False),
@@ -34,7 +34,12 @@ _key_type = click.option(
     help="P-256 and P-384 sign 4 to 8 times as fast in Key Vault; RSA is understood everywhere.",
 )
 _years = click.option(
-    "--years", type=click.IntRange(1, 40), default=20, show_default=True, help="Life, if it is self-signed."
+    "--years",
+    metavar="YEARS",
+    type=click.IntRange(1, 40),
+    default=20,
+    show_default=True,
+    help="Life, if it is self-signed.",
 )
 _csr = click.option(
     "--csr",
@@ -49,7 +54,7 @@ def command() -> None:
     """Create, show and renew the certificate authority."""
 
 
-@command.command()
+@command.command(short_help="Make the first issuer.")
 @_name
 @_organization
 @_country
@@ -74,7 +79,7 @@ def init(
         _show([_ceremony().initialize(plan, operator_context())], as_json)
 
 
-@command.command()
+@command.command(short_help="First step of a renewal: make the next issuer.")
 @_name
 @_organization
 @_country
@@ -102,7 +107,7 @@ def rollover(
         _show([_ceremony().roll_over(plan, operator_context())], as_json)
 
 
-@command.command("import")
+@command.command("import", short_help="Bring back the certificate that another CA made.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--skip-crl-check", is_flag=True, help="Import although the CRLs above cannot be fetched from here.")
 @json_option
@@ -123,7 +128,7 @@ def import_(file: Path, skip_crl_check: bool, as_json: bool) -> None:
     _show([ceremony.import_certificate(pem, operator_context())], as_json)
 
 
-@command.command()
+@command.command(short_help="Second step of a renewal: let the next issuer issue.")
 @click.argument("issuer_id")
 @json_option
 def activate(issuer_id: str, as_json: bool) -> None:

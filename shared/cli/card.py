@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from shared.cli.console import console, emit
+from shared.cli.console import console, emit, printable
 
 
 def card(title: str, rows: Sequence[tuple[str, str | None]]) -> Text:
@@ -15,7 +15,7 @@ def card(title: str, rows: Sequence[tuple[str, str | None]]) -> Text:
     text = Text(f"{title}\n", style="bold underline", end="")
     for label, value in present:
         text.append(f"  {label:<{width}}  ", style="not bold not underline dim")
-        text.append(f"{value}\n", style="not bold not underline")
+        text.append(f"{printable(value or '')}\n", style="not bold not underline")
     return text
 
 

@@ -79,9 +79,13 @@ class Selection:
 def selection_options(function: F) -> F:
     """IDs as arguments, or one of --serial, --user, --issuer."""
     for option in (
-        click.option("--issuer", "issuer_id", help="All live ones of this issuer (its id)."),
-        click.option("--user", "user_id", type=click.IntRange(min=1), help="All live ones of this user (local id)."),
-        click.option("--serial", "serial_number", help="By serial number in hex, with or without colons."),
+        click.option("--issuer", "issuer_id", metavar="ISSUER", help="All live ones of this issuer (its id)."),
+        click.option(
+            "--user", "user_id", metavar="ID", type=click.IntRange(min=1), help="All live ones of this user (local id)."
+        ),
+        click.option(
+            "--serial", "serial_number", metavar="HEX", help="By serial number in hex, with or without colons."
+        ),
         click.argument("certificate_ids", nargs=-1, type=CertificateId(), metavar="[ID]..."),
     ):
         function = option(function)

@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -32,6 +32,18 @@ error_console = Console(stderr=True)
 
 OPERATOR_BUDGET = timedelta(minutes=5)
 
+_STATE_STYLES = {
+    "active": "green",
+    "expired": "dim",
+    "failed": "bold red",
+    "held": "yellow",
+    "ok": "green",
+    "pending": "yellow",
+    "revoked": "red",
+    "skipped": "dim",
+    "warning": "yellow",
+}
+
 T = TypeVar("T")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
@@ -45,12 +57,38 @@ def emit(data: Any, as_json: bool, render: Callable[[], object]) -> None:
         console.print(render())
 
 
-def listing(*headings: str) -> Table:
-    """A table of many things, one a line. Cells are folded, never cut: what is shown can be copied."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+def listing(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """A table of many things, one a line. Cells are folded, never cut: what is shown can be copied.
+
+    A cell that is a `Text` is taken as it is; of all others see `cell`.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, header_style="bold", title_justify="left", title_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return table
+
+
+def cell(value: object, style: str = "") -> Text:
+    """A value as a text. Names and keys come from others: they must neither be read as markup nor move the cursor."""
+    return Text(printable(_shown(value)), style=style)
+
+
+def state(word: str, note: str = "") -> Text:
+    """The state of something in its colour, the same in all commands."""
+    return cell(f"{word}{note}", state_style(word))
+
+
+def state_style(word: str) -> str:
+    return _STATE_STYLES.get(word, "")
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would act upon."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def facts(title: str, rows: Mapping[str, object]) -> Table:
@@ -59,32 +97,15 @@ def facts(title: str, rows: Mapping[str, object]) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name.replace("_", " "), Text(_shown(value)))
+        table.add_row(name.replace("_", " "), cell(f"{value:,}" if isinstance(value, int) else value))
     return table
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-_STATE_STYLES = {
-    "active": "green",
-    "expired": "dim",
-    "failed": "bold red",
-    "held": "yellow",
-    "ok": "green",
-    "pending": "yellow",
-    "revoked": "red",
-    "skipped": "dim",
-    "warning": "yellow",
-}
-
-
-def state_style(state: str) -> str:
-    """The colour of a state, the same in all commands."""
-    return _STATE_STYLES.get(state, "")
+    """Moments are UTC, as the headings or the manual say; what is not there is a dash."""
+    if value is None or value == "":
+        return "–"
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
 
 
 def iso(moment: datetime) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from shared.cli.console import emit, error_console, json_option, operator_context
+from shared.cli.console import emit, error_console, json_option, listing, operator_context
 
 if TYPE_CHECKING:
     from shared.directory.records.crl import CrlPointer
@@ -18,7 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--issuer", "issuer_id", help="Only for this issuer; all of them otherwise.")
+@click.option("--issuer", "issuer_id", metavar="ISSUER", help="Only for this issuer; all of them otherwise.")
 @click.option(
     "--if-due", is_flag=True, help="Only where an hour has passed or something was revoked, as the timer does."
 )
@@ -35,7 +35,7 @@ def publish(issuer_id: str | None, if_due: bool, as_json: bool) -> None:
     _show([each.pointer for each in publications if each.pointer is not None], as_json)
 
 
-@command.command()
+@command.command(short_help="Show the published CRL of each issuer.")
 @json_option
 def show(as_json: bool) -> None:
     """Show the published CRL of each issuer: number, entries, size and times."""
@@ -50,11 +50,12 @@ def _show(pointers: "list[CrlPointer]", as_json: bool) -> None:
 
 
 def _table(pointers: "list[CrlPointer]") -> Table:
-    table = Table("Issuer", "Number", "Entries", "Bytes", "thisUpdate", "nextUpdate", "SHA-256", box=None)
-    for pointer in pointers:
-        times = (f"{time:%Y-%m-%d %H:%M:%S}" if time else "-" for time in (pointer.this_update, pointer.next_update))
-        counts = (
-            f"{count:,}" if count is not None else "-" for count in (pointer.number, pointer.entries, pointer.size)
+    headings = ("Issuer", "Number", "Entries", "Bytes", "thisUpdate (UTC)", "nextUpdate (UTC)", "SHA-256")
+    rows = (
+        (
+            *(pointer.issuer_id, pointer.number, pointer.entries, pointer.size, pointer.this_update),
+            *(pointer.next_update, pointer.sha256 or "not published yet"),
         )
-        table.add_row(pointer.issuer_id, *counts, *times, pointer.sha256 or "not published yet")
-    return table
+        for pointer in pointers
+    )
+    return listing(headings, rows)

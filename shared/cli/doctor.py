@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.console import console, emit, json_option, progress, state_style
+from shared.cli.console import cell, console, emit, json_option, printable, progress, state_style
 from shared.settings import InvalidSettings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIGNS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check everything that the app stands on, and say how to mend it.")
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
@@ -93,9 +93,8 @@ def _table(found: "Sequence[tuple[str, Sequence[Finding]]]") -> Table:
     table.add_column(overflow="fold")
     for name, findings in found:
         for finding in findings:
-            style = state_style(finding.mark)
-            told = Text(finding.detail)
+            told = cell(finding.detail)
             if finding.remedy is not None:
-                told.append(f"\n→ {finding.remedy}", style="bold")
-            table.add_row(Text(SIGNS[finding.mark], style=style), Text(name), told)
+                told.append(f"\n→ {printable(finding.remedy)}", style="bold")
+            table.add_row(Text(SIGNS[finding.mark], style=state_style(finding.mark)), name, told)
     return table

@@ -89,7 +89,7 @@ EXPORTS: Mapping[str, Export] = {
 }
 
 
-@click.command("export")
+@click.command("export", short_help="Write users, certificates or revocations as CSV.")
 @click.argument("what", type=click.Choice(list(EXPORTS)))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @json_option

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "backup": "Write the directory to a file.",
     "ca": "Create, show and renew the certificate authority.",
     "certs": "List, show, issue, renew, export, revoke, hold and release certificates.",
+    "completion": "Print the completion script for a shell.",
     "crl": "Publish and show CRLs.",
     "doctor": "Check everything that the app stands on, and say how to mend it.",
     "export": "Write users, certificates or revocations as CSV.",
@@ -47,7 +48,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--settings",
     "settings_file",

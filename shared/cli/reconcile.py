@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from shared.cli.console import emit, json_option, operator_context
+from shared.cli.console import emit, json_option, listing, operator_context
 
 if TYPE_CHECKING:
     from shared.pki.reconciliation import ReconciledIssuer
@@ -24,6 +24,7 @@ crl_option = click.option(
 )
 skip_ids_option = click.option(
     "--skip-ids",
+    metavar="N",
     type=click.IntRange(0, 1_000_000),
     default=DEFAULT_SKIP,
     show_default=True,
@@ -31,7 +32,7 @@ skip_ids_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="After a restore of the storage account: un-revoke nothing.")
 @crl_option
 @skip_ids_option
 @json_option
@@ -53,7 +54,5 @@ def reconcile(crls: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
 
 def issuers_table(issuers: "list[ReconciledIssuer]") -> Table:
     """What was found of each issuer."""
-    table = Table("Issuer", "Highest number found", "Revoked again", "Carried on", box=None)
-    for issuer in issuers:
-        table.add_row(issuer.issuer_id, str(issuer.number or "-"), str(issuer.revoked), str(issuer.carried))
-    return table
+    rows = ((issuer.issuer_id, issuer.number, issuer.revoked, issuer.carried) for issuer in issuers)
+    return listing(("Issuer", "Highest number found", "Revoked again", "Carried on"), rows)

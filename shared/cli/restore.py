@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BUDGET = timedelta(hours=12)
 
 
-@click.command("restore")
+@click.command("restore", short_help="Restore the directory from a backup.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @crl_option
 @skip_ids_option

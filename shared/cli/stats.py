@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.column_chart import Chart, Panel
-from shared.cli.console import emit, error_console, facts, json_option, listing, operator_context, progress
+from shared.cli.console import cell, emit, error_console, facts, json_option, listing, operator_context, progress
 from shared.cli.timeline import Period, Step, Timeline, label_of, start_of
 from shared.context import system_clock
 from shared.directory.records.certificate import Certificate
@@ -35,12 +35,21 @@ TITLES = {
 }
 
 
-@click.command("stats")
+@click.command("stats", short_help="Show figures, and issuance, revocation and expiry over time.")
 @click.option(
-    "--by", "step", type=click.Choice([step.value for step in Step]), default=Step.MONTH.value, show_default=True
+    "--by",
+    "step",
+    type=click.Choice([step.value for step in Step]),
+    default=Step.MONTH.value,
+    show_default=True,
+    help="What the periods are; weeks begin on Monday.",
 )
-@click.option("--past", type=click.IntRange(1, 1000), default=12, show_default=True, help="Periods up to now.")
-@click.option("--ahead", type=click.IntRange(0, 1000), default=12, show_default=True, help="Periods from now on.")
+@click.option(
+    "--past", metavar="N", type=click.IntRange(1, 1000), default=12, show_default=True, help="Periods up to now."
+)
+@click.option(
+    "--ahead", metavar="N", type=click.IntRange(0, 1000), default=12, show_default=True, help="Periods from now on."
+)
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Also draw the chart into this file.")
 @json_option
 def command(step: str, past: int, ahead: int, svg: Path | None, as_json: bool) -> None:
@@ -95,13 +104,15 @@ def _report(statistics: "Statistics", periods: Sequence[Period], step: Step) -> 
 def _over_time(periods: Sequence[Period], step: Step) -> Table:
     """The bars of all columns have one scale."""
     highest = max((getattr(period, name) for period in periods for name in TITLES), default=0)
-    table = listing(step.value.capitalize(), "Issued", "Revoked", "Ending")
-    current = label_of(start_of(system_clock().date(), step), step)
-    for period in periods:
-        label = label_of(period.start, step)
-        bars = (_bar(getattr(period, name), highest, STYLES[name]) for name in TITLES)
-        table.add_row(Text(label, style="bold" if label == current else ""), *bars)
-    return table
+    current = start_of(system_clock().date(), step)
+    rows = (
+        (
+            cell(label_of(period.start, step), "bold" if period.start == current else ""),
+            *(_bar(getattr(period, name), highest, STYLES[name]) for name in TITLES),
+        )
+        for period in periods
+    )
+    return listing((step.value.capitalize(), "Issued", "Revoked", "Ending"), rows)
 
 
 def _bar(value: int, highest: int, style: str) -> Text:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.console import emit, error_console, json_option, operator_context
+from shared.cli.console import emit, error_console, facts, json_option, listing, operator_context
 
 if TYPE_CHECKING:
     from shared.entra.tenant_sync import TenantSync, Watch
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 _EXIT_CODES = {"completed": 0, "continued": 0}
 
 
-@click.command("sync", help="Synchronize the tenant now.")
+@click.command("sync", short_help="Synchronize the tenant now.")
 @click.option("--full", is_flag=True, help="Read and compare everything, not only what changed.")
 @click.option("--dry-run", is_flag=True, help="Say what a full sync would do, and do nothing.")
 @click.option("--accept-removals", is_flag=True, help="Record all departures, however many.")
 @json_option
 def command(full: bool, dry_run: bool, accept_removals: bool, as_json: bool) -> None:
-    """Runs until all is in step: a run that used up its time is continued at once. Exit code 1 unless it is."""
+    """Synchronize the tenant now, until all is in step.
+
+    A run that used up its time is continued at once. Exit code 1 if in the end not all is in step.
+    """
     from shared.entra.tenant_sync import SyncOrder
     from shared.services import services
 
@@ -103,7 +106,7 @@ def _preview_counts(found: "Preview") -> dict[str, int]:
 
 def _preview_as_tables(found: "Preview") -> Lines:
     counts = _preview_counts(found) | {"certificates lost": len(found.certificates)}
-    lines: list[Table | Text] = [_table("A full sync would find", counts)]
+    lines: list[Table | Text] = [facts("A full sync would find", counts)]
     if found.certificates:
         lines.append(_losses(found))
     if found.held:
@@ -112,14 +115,15 @@ def _preview_as_tables(found: "Preview") -> Lines:
 
 
 def _losses(found: "Preview") -> Table:
-    table = Table("user", "because", "certificate", "serial number", "subject", "reason", title_justify="left")
-    table.title = "Certificates that would be lost"
-    for each in found.certificates:
-        lost = each.certificate
-        user = each.user_principal_name or str(each.user_id)
-        cells = (user, each.because, str(lost.certificate_id), lost.serial_number, lost.subject, lost.reason)
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    return table
+    headings = ("User", "Because", "Certificate", "Serial number", "Subject", "Reason")
+    rows = (
+        (
+            *(each.user_principal_name or each.user_id, each.because, each.certificate.certificate_id),
+            *(each.certificate.serial_number, each.certificate.subject, each.certificate.reason),
+        )
+        for each in found.certificates
+    )
+    return listing(headings, rows, "Certificates that would be lost")
 
 
 def _plain(report: "SyncReport") -> dict[str, Any]:
@@ -145,13 +149,4 @@ def _summary(report: "SyncReport", tenant_sync: "TenantSync") -> Lines:
     notes = [report.error] if report.error else []
     notes += [status.held.reason] if status.held else []
     notes += [f"{each.object_id or '-'}: {each.message}" for each in status.errors[:5] if report.failed]
-    return Lines(_table("Tenant sync", counts), *(Text(note) for note in notes))
-
-
-def _table(title: str, rows: dict[str, Any]) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    for name, value in rows.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
-    return table
+    return Lines(facts("Tenant sync", counts), *(Text(note) for note in notes))

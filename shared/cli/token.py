@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shared.api.permissions import Permission
-from shared.cli.console import emit, json_option, operator_context
+from shared.cli.console import emit, json_option, listing, operator_context
 from shared.directory.records.api_token import ApiToken
 from shared.directory.records.base import format_time
 
@@ -20,10 +20,19 @@ def command() -> None:
     """The root of `manage.py token`."""
 
 
-@command.command()
-@click.option("--name", required=True, help="What it is for; shown in lists and in the audit log.")
-@click.option("--ability", "abilities", multiple=True, required=True, type=click.Choice(ABILITIES), help="Repeatable.")
-@click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Life in days.")
+@command.command(short_help="Create a token and print it, this once.")
+@click.option("--name", metavar="NAME", required=True, help="What it is for; shown in lists and in the audit log.")
+@click.option(
+    "--ability",
+    "abilities",
+    multiple=True,
+    required=True,
+    type=click.Choice(ABILITIES),
+    help="What it may do; can be given several times.",
+)
+@click.option(
+    "--days", metavar="DAYS", type=click.IntRange(1, 3650), default=90, show_default=True, help="Life in days."
+)
 @json_option
 def create(name: str, abilities: tuple[str, ...], days: int, as_json: bool) -> None:
     """Create a token and print it: this is the only time that it can be seen."""
@@ -74,9 +83,12 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _table(listed: list[tuple[ApiToken, datetime | None]]) -> Table:
-    table = Table("Id", "Name", "Abilities", "Created", "Expires", "Last used", "Revoked")
-    for token, used in listed:
-        moments = (token.created_at, token.expires_at, used, token.revoked_at)
-        shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "–" for moment in moments]
-        table.add_row(str(token.id), escape(token.name), " ".join(token.abilities), *shown)
-    return table
+    headings = ("Id", "Name", "Abilities", "Created (UTC)", "Expires", "Last used", "Revoked")
+    rows = (
+        (
+            *(token.id, token.name, " ".join(token.abilities)),
+            *(token.created_at, token.expires_at, used, token.revoked_at),
+        )
+        for token, used in listed
+    )
+    return listing(headings, rows)

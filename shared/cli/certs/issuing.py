@@ -34,11 +34,22 @@ TYPES = tuple(kind.value for kind in CertificateType)
     help=f"CSV with a header line: {', '.join(COLUMNS)}.",
 )
 @out_option
-@click.option("--type", "certificate_type", type=click.Choice(TYPES), default=TYPES[0], show_default=True)
-@click.option("--days", type=click.IntRange(1, 3650), help="Validity [default: the setting's].")
+@click.option(
+    "--type",
+    "certificate_type",
+    type=click.Choice(TYPES),
+    default=TYPES[0],
+    show_default=True,
+    help="For lines that name none.",
+)
+@click.option("--days", metavar="DAYS", type=click.IntRange(1, 3650), help="Validity [default: the setting's].")
 @key_option
 @pkcs12_option
-@click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="[default: FILE.results.jsonl]")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What was done of each line [default: FILE.results.jsonl]",
+)
 @jobs_option
 @dry_run_option
 @json_option

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from shared.cli.card import card, emit_cards
 from shared.cli.certificate_selection import CertificateId
-from shared.cli.console import emit, error_console, iso, json_option, operator_context
+from shared.cli.console import emit, error_console, iso, json_option, listing, operator_context, state
 from shared.context import system_clock
 from shared.directory.erasure import is_erased
 from shared.directory.records.certificate import CertificateType
@@ -25,24 +24,22 @@ if TYPE_CHECKING:
     from shared.directory.replica.queries import CertificateSummary
     from shared.pki.certificate_view import CertificateView
 
-_STYLES = {
-    EffectiveStatus.ACTIVE: "green",
-    EffectiveStatus.PENDING: "yellow",
-    EffectiveStatus.HELD: "yellow",
-    EffectiveStatus.REVOKED: "red",
-    EffectiveStatus.EXPIRED: "dim",
-}
-
 
 @click.command("list")
-@click.option("--user", "user_id", type=click.IntRange(min=1), help="Only those of the user with this local id.")
-@click.option("--status", type=click.Choice([status.value for status in EffectiveStatus]))
-@click.option("--type", "certificate_type", type=click.Choice([kind.value for kind in CertificateType]))
+@click.option(
+    "--user", "user_id", metavar="ID", type=click.IntRange(min=1), help="Only those of the user with this local id."
+)
+@click.option("--status", type=click.Choice([status.value for status in EffectiveStatus]), help="Only these.")
+@click.option(
+    "--type", "certificate_type", type=click.Choice([kind.value for kind in CertificateType]), help="Only these."
+)
 @click.option(
     "--expiring-within", type=click.IntRange(1, 3650), metavar="DAYS", help="Only active ones ending so soon."
 )
-@click.option("--page", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--per-page", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--page", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Which page.")
+@click.option(
+    "--per-page", metavar="N", type=click.IntRange(1, 1000), default=50, show_default=True, help="Its length."
+)
 @json_option
 def list_(
     user_id: int | None,
@@ -98,7 +95,7 @@ def export(certificate_id: int, out: Path | None, der: bool, chain: bool) -> Non
         out.write_bytes(content)
 
 
-@click.command()
+@click.command(short_help="Have a certificate checked by pkilint, an independent linter.")
 @click.argument("certificate_id", type=CertificateId())
 @json_option
 def lint(certificate_id: int, as_json: bool) -> None:
@@ -124,10 +121,8 @@ def _lint(certificate: "Certificate") -> "list[Finding]":
 def _findings_table(findings: "list[Finding]") -> Table | str:
     if not findings:
         return "pkilint finds nothing."
-    table = Table("severity", "code", "message")
-    for finding in findings:
-        table.add_row(finding.severity, escape(finding.code), escape(finding.message))
-    return table
+    rows = ((finding.severity, finding.code, finding.message) for finding in findings)
+    return listing(("Severity", "Code", "Message"), rows)
 
 
 def _view(certificate_id: int) -> "CertificateView":
@@ -180,22 +175,15 @@ def _details(view: "CertificateView") -> dict[str, Any]:
 
 
 def _table(items: "tuple[CertificateSummary, ...]") -> Table:
-    table = Table()
-    for heading in ("id", "user", "type", "status", "subject", "serial number", "not after"):
-        table.add_column(heading, overflow="fold")
-    for item in items:
-        status = item.effective_status
-        reason = f" ({item.revocation_reason})" if item.revocation_reason else ""
-        table.add_row(
-            str(item.id),
-            str(item.user_id or ""),
-            item.certificate_type or "",
-            f"[{_STYLES[status]}]{status}{reason}[/]",
-            escape(item.subject),
-            item.serial_number,
-            f"{item.not_after:%Y-%m-%d}",
-        )
-    return table
+    headings = ("Id", "User", "Type", "Status", "Subject", "Serial number", "Not after (UTC)")
+    return listing(headings, map(_row, items))
+
+
+def _row(item: "CertificateSummary") -> tuple[object, ...]:
+    reason = f" ({item.revocation_reason})" if item.revocation_reason else ""
+    status = state(item.effective_status, reason)
+    kind, ends = item.certificate_type, f"{item.not_after:%Y-%m-%d}"
+    return item.id, item.user_id, kind, status, item.subject, item.serial_number, ends
 
 
 def _card(view: "CertificateView") -> Text:

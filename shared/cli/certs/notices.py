@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
-from shared.cli.console import emit, error_console, iso, json_option, operator_context
+from shared.cli.console import emit, error_console, iso, json_option, listing, operator_context
 from shared.context import system_clock
 from shared.directory.replica.queries import CertificateSummary, ExpiringCertificates
 
@@ -15,10 +14,12 @@ if TYPE_CHECKING:
     from shared.pki.expiry_listing import ExpiringList
 
 
-@click.command()
-@click.option("--within", type=click.IntRange(1, 365), default=30, show_default=True, metavar="DAYS")
-@click.option("--page", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--per-page", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.command(short_help="List what ends soon and was not renewed.")
+@click.option("--within", type=click.IntRange(1, 365), default=30, show_default=True, metavar="DAYS", help="How soon.")
+@click.option("--page", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Which page.")
+@click.option(
+    "--per-page", metavar="N", type=click.IntRange(1, 1000), default=50, show_default=True, help="Its length."
+)
 @json_option
 def expiring(within: int, page: int, per_page: int, as_json: bool) -> None:
     """List what ends soon and was not renewed, the next end first, with the notices about it."""
@@ -31,7 +32,7 @@ def expiring(within: int, page: int, per_page: int, as_json: bool) -> None:
         error_console.print(f"Page {page}: {len(found.page.items)} of {found.page.total} certificates.")
 
 
-@click.command("retry-notices")
+@click.command("retry-notices", short_help="Try expiry notices again that were given up.")
 @json_option
 def retry_notices(as_json: bool) -> None:
     """Let expiry notices that were given up be tried again, and a webhook that answered 410 be asked again."""
@@ -65,18 +66,11 @@ def _notice(found: "ExpiringList", certificate: CertificateSummary) -> str | Non
 
 
 def _table(found: "ExpiringList") -> Table:
-    table = Table()
-    for heading in ("id", "user", "type", "not after", "days left", "notice"):
-        table.add_column(heading, overflow="fold")
-    for each in found.page.items:
-        row = _listed(found, each)
-        notice = f"{row['notice_days']} days: {row['notice']}" if row["notice"] else ""
-        table.add_row(
-            str(each.id),
-            escape(row["user_principal_name"] or ""),
-            each.certificate_type or "",
-            f"{each.not_after:%Y-%m-%d}",
-            str(row["days_left"]),
-            notice,
-        )
-    return table
+    headings = ("Id", "User", "Type", "Not after (UTC)", "Days left", "Notice")
+    return listing(headings, (_row(found, each) for each in found.page.items))
+
+
+def _row(found: "ExpiringList", each: CertificateSummary) -> tuple[object, ...]:
+    told = _listed(found, each)
+    notice = f"{told['notice_days']} days: {told['notice']}" if told["notice"] else None
+    return each.id, told["user_principal_name"], each.certificate_type, each.not_after, told["days_left"], notice

@@ -36,10 +36,14 @@ UNKNOWN = "still to come"
     "--csr", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For the holder's own key; one ID only."
 )
 @out_option
-@click.option("--days", type=click.IntRange(1, 3650), help="Validity [default: as the old one's].")
+@click.option("--days", metavar="DAYS", type=click.IntRange(1, 3650), help="Validity [default: as the old one's].")
 @key_option
 @pkcs12_option
-@click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="[default: renewals.jsonl in --out]")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What was done of each one [default: renewals.jsonl in --out]",
+)
 @jobs_option
 @dry_run_option
 @json_option

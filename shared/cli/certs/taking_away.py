@@ -32,15 +32,25 @@ COLUMNS = ("certificate_id", "serial_number", "reason", "comment")
 
 @click.command()
 @selection_options
-@click.option("--reason", type=click.Choice(REASONS), default=RevocationReason.UNSPECIFIED.value, show_default=True)
-@click.option("--comment", help="For the record; at most 500 characters.")
+@click.option(
+    "--reason",
+    type=click.Choice(REASONS),
+    default=RevocationReason.UNSPECIFIED.value,
+    show_default=True,
+    help="RFC 5280's name for why.",
+)
+@click.option("--comment", metavar="TEXT", help="For the record; at most 500 characters.")
 @click.option(
     "--file",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"Instead of IDs: CSV with a header line, {', '.join(COLUMNS)}.",
 )
-@click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="[default: FILE.results.jsonl]")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What was done of each line [default: FILE.results.jsonl]",
+)
 @jobs_option
 @dry_run_option
 @json_option
@@ -80,7 +90,7 @@ def revoke(
 
 @click.command()
 @selection_options
-@click.option("--comment", help="For the record; at most 500 characters.")
+@click.option("--comment", metavar="TEXT", help="For the record; at most 500 characters.")
 @json_option
 def hold(comment: str | None, as_json: bool, **selection: Any) -> None:
     """Put certificates on hold: revoked until released."""

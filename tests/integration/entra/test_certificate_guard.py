@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import shared.services
 from local.entra.control import DirectoryObject, Tenant, new_user
+from shared.cli.console import console
 from shared.cli.sync import command
 from shared.context import Context
 from shared.directory.ledger import Ledger
@@ -254,6 +255,7 @@ def test_the_command_shows_it_as_a_table_and_as_json(
         "because": "disabled",
         "reason": "certificateHold",
     }
-    table = CliRunner().invoke(command, ["--dry-run"], env={"COLUMNS": "200"}).stdout
+    monkeypatch.setattr(console, "width", 200)
+    table = CliRunner().invoke(command, ["--dry-run"]).stdout
     assert certificate.serial_number in table
     assert "certificateHold" in table
