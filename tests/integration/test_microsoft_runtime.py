@@ -68,7 +68,7 @@ CASES: Mapping[str, Case] = {
     "revoke_certificate": Case(
         "POST", f"{ENTRA}/certificates/{{revocable_id}}/revoke", {"reason": "keyCompromise", "comment": "lost"}
     ),
-    "renew_certificate": Case("POST", f"{ENTRA}/certificates/{{renewable_id}}/renew", {"validity_days": 30}, 201),
+    "renew_certificate": Case("POST", f"{ENTRA}/certificates/{{renewable_id}}/renew", {"format": "pkcs12"}, 201),
     "release_certificate": Case("POST", f"{ENTRA}/certificates/{{held_id}}/release"),
     "openapi": Case("GET", "/api/openapi.json"),
     "docs_page": Case("GET", "/api/docs", content_type="text/html"),

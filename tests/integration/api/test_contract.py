@@ -33,6 +33,8 @@ PROTECTED = [
     ("POST", "sync"),
     ("POST", "certificates/1/revoke"),
     ("POST", "certificates/1/release"),
+    ("POST", "certificates/1/renew"),
+    ("GET", "expiring-certificates"),
 ]
 
 
