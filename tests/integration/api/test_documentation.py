@@ -1,17 +1,27 @@
-"""The description and its page over HTTP: cached, compressed, over https only, and with nobody else's help."""
+"""What documents the API: its description and the page for it over HTTP, and docs/api.md.
+
+The first two are cached, compressed, sent over https only and need nobody else's help; the last says what happens.
+"""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
 
 from local.functions_host.process import HostProcess
+from local.processes import REPOSITORY
 from local.stack import ApiClient, Stack
 from shared.api.documentation import ASSETS
 from tests.support.described import described
 
 OUTSIDE = re.compile(rb"""(?:src|href|url|import|fetch)\s*[=(]?\s*["']?(?:https?:)?//""")
+PAGE = REPOSITORY / "docs" / "api.md"
+END = "=== end of output ==="
 FRONT_DOOR = "https://pki.contoso.example/ca"
 
 
@@ -51,7 +61,7 @@ def test_all_that_the_page_names_is_there_and_may_run_nothing_else(stack: Stack,
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert len(named) == len(ASSETS) + 2  # and the description: for the script, and for those without one
     for name in named:
-        found = requests.get(requests.compat.urljoin(page.url, name), timeout=60)
+        found = requests.get(urljoin(page.url, name), timeout=60)
         assert (found.status_code, found.headers["X-Request-Id"] != "") == (200, True), name
 
 
@@ -97,3 +107,29 @@ def test_the_description_names_the_front_door_as_server(behind_a_front_door: str
     reply = requests.get(f"{behind_a_front_door}/api/openapi.json", timeout=60)
 
     assert reply.json()["servers"] == [{"url": FRONT_DOOR}]
+
+
+def session() -> list[tuple[str, str]]:
+    """The page's commands, each with what it prints."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    steps = re.split(r"^\$ ", "".join(blocks), flags=re.M)[1:]
+    return [(command, printed) for command, _, printed in (step.partition("\n") for step in steps)]
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the page uses jq")
+def test_the_session_on_the_page_is_what_happens(stack: Stack, tmp_path: Path) -> None:
+    stack.entra.add_user("ada@contoso.example", displayName="Ada Lovelace")
+    script = "".join(f"{command}\necho '{END}'\n" for command, _ in session())
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=stack.environment | {"URL": stack.url, "TOKEN": stack.token},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split(f"{END}\n")[:-1] == [printed for _, printed in session()]
