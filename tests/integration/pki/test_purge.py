@@ -293,6 +293,7 @@ def test_a_purge_that_is_killed_after_each_thing_it_does_is_gone_on_with_to_its_
         assert verify(ca.ledger.partition).findings == ()
         assert len(codes) < 40, codes
 
+    print(f"\n{len(codes)} lives, {codes.count(-9)} killed")
     assert set(codes[:-1]) == {-9} and len(codes) > 10
     assert list(ca.ledger.scan(UnfinishedPurge)) == []
     assert traces_in_tables(tables, ca.ledger.tenant_id) == set()
@@ -337,6 +338,30 @@ def test_users_whose_traces_share_log_rows_can_be_purged_at_once(
         thread.join()
 
     assert failures == []
+    assert traces_in_tables(tables, ca.ledger.tenant_id) == set()
+    assert verify(ca.ledger.partition).findings == ()
+
+
+def test_a_purge_that_another_one_overtakes_at_a_log_row_undoes_nothing_of_it(
+    ca: TestCa, purge: UserPurge, tables: TableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (ca.add_user(name=f"Wilhelmina Quackenbush {number}") for number in range(2))
+    ca.ledger.commit_all([rename(user, f"Pumpernickel {user.id}") for user in (first, second)], soon())
+    shared_row = log_key(ca.ledger.head().seq)
+    for user in (first, second):
+        leave(ca, user)
+    write = TableStore.put
+
+    def overtaken(store: TableStore, partition: str, key: str, *arguments: Any) -> str:
+        if key == shared_row:
+            monkeypatch.setattr(TableStore, "put", write)
+            purge.run(second.id, context())
+        return write(store, partition, key, *arguments)
+
+    monkeypatch.setattr(TableStore, "put", overtaken)
+
+    purge.run(first.id, context())
+
     assert traces_in_tables(tables, ca.ledger.tenant_id) == set()
     assert verify(ca.ledger.partition).findings == ()
 
