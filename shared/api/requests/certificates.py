@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from shared.api.requests.issuance import CertificateType
 from shared.api.requests.pages import Paged
@@ -42,12 +42,16 @@ Comment = Annotated[
 class RevokeCertificate(RequestModel):
     """certificateHold can be released, all others are for good."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "keyCompromise", "comment": "lost laptop"}]})
+
     reason: RevocableFor = "unspecified"
     comment: Comment | None = Field(default=None, description="for the record; callers never see it")
 
 
 class ReleaseCertificate(RequestModel):
     """Nothing can be said along with a release."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
 
 class ListCertificates(Paged):

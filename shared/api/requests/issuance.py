@@ -35,6 +35,20 @@ KEY_RULES: list[JsonValue] = [
 ]
 """What the validators of `CertificateForm` say of fields that exclude each other, as JSON Schema."""
 
+EXAMPLE_CSR = """-----BEGIN CERTIFICATE REQUEST-----
+MIHMMHQCAQAwEjEQMA4GA1UEAwwHZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49
+AwEHA0IABHGY887hb7tWGMw7som/vDe6yRqckvKKK1rvw+5QSeI7dhKP7GvjZSPk
+VX4RZ9dKEr1YjqnVfspQXBE4cOuz1mOgADAKBggqhkjOPQQDAgNIADBFAiAfIB/u
+n9CZnsk5X3JaUejbScOf+cH4vV6yyJ91n+nRdgIhANF6kNh0Ax9xKsWRC86k3FIK
+48bdYBABdU3Lo3p3Fdc1
+-----END CERTIFICATE REQUEST-----
+"""
+EXAMPLE_FORMS: list[dict[str, JsonValue]] = [
+    {"validity_days": 90, "key_size": 3072},
+    {"csr": EXAMPLE_CSR},
+    {"format": "pkcs12", "pkcs12_password": "correct horse battery staple"},
+]
+
 
 def _offered_key_size(value: int) -> int:
     if value not in KEY_SIZES:
@@ -68,8 +82,6 @@ class CertificateOwner(RequestModel):
 
 class CertificateForm(RequestModel):
     """How long a certificate is to be valid, whose key it is for, and how a key made here is handed out."""
-
-    model_config = ConfigDict(json_schema_extra={"allOf": KEY_RULES})
 
     validity_days: Annotated[int, Field(ge=1, le=MAX_VALIDITY_DAYS)] | None = Field(
         default=None, description="left out: as is usual here", examples=[90]
@@ -119,6 +131,10 @@ class CertificateForm(RequestModel):
 class ProvisionCertificate(CertificateForm, CertificateOwner):
     """Beyond the fields of the original: a CSR instead of a key made here, and PKCS#12 instead of PEM."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": KEY_RULES, "examples": [{"user_id": 1, **form} for form in EXAMPLE_FORMS]}
+    )
+
     def as_order(self, *, default_validity_days: int, default_key_size: int) -> "Order":
         """With the settings' defaults for what the request leaves open."""
         from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
@@ -137,6 +153,8 @@ class ProvisionCertificate(CertificateForm, CertificateOwner):
 
 class RenewCertificate(CertificateForm):
     """Left out, validity and key size are those of the certificate that is renewed."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": KEY_RULES, "examples": [*EXAMPLE_FORMS]})
 
     def as_order(self, certificate_id: int) -> "RenewalOrder":
         from shared.pki.order import KeyFormat, Pkcs12Encryption

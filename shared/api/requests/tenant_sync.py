@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.api.validation import RequestModel
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # only to annotate: a cold start must not import what its fir
 
 
 class StartSync(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"full": True}]})
+
     full: bool = Field(default=False, description="read and compare everything, even where the changes alone would do")
 
     def as_order(self) -> "SyncOrder":

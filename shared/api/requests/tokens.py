@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.api.validation import RequestModel
 
@@ -10,6 +10,8 @@ MAX_TOKEN_LENGTH = 200_000
 
 
 class ValidateToken(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "eyJ0eXAi…", "expected_type": "access"}]})
+
     token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_LENGTH)] = Field(
         description="an Entra access or ID token, without `Bearer`"
     )

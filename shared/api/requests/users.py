@@ -4,7 +4,7 @@ import unicodedata
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.api.requests.pages import Paged
 from shared.api.validation import IN_A_QUERY, QueryBool, RequestModel, UserPrincipalName, wrong
@@ -16,10 +16,16 @@ MAX_HOURS = 10 * 365 * 24
 
 
 class SyncUser(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_principal_name": "ada@contoso.example"}]})
+
     user_principal_name: UserPrincipalName
 
 
 class BulkSyncUsers(RequestModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_principal_names": ["ada@contoso.example", "grace@contoso.example"]}]}
+    )
+
     user_principal_names: Annotated[list[UserPrincipalName], Field(min_length=1, max_length=MAX_BULK)]
 
 

@@ -15,10 +15,13 @@ from shared.api.openapi.failures import RULES, SHARED_FAILURES, failures_of
 from shared.api.permissions import Permission
 from shared.api.resources.problem import Problem
 from shared.api.routes import Route, routes
+from shared.api.validation import validated
 from tests.support.described import described
 
 REPOSITORY = Path(__file__).parents[4]
 OPERATIONS = [(path, method) for path, methods in described()["paths"].items() for method in methods]
+
+WITH_A_BODY = [route for route in routes() if route.body is not None]
 
 
 def operation(path: str, method: str) -> dict[str, Any]:
@@ -63,6 +66,21 @@ def test_the_examples_of_errors_are_problems_of_their_status(path: str, method: 
             value = example.get("value") or document["components"]["examples"][code]["value"]
             assert problem.is_valid(value)
             assert (value["code"], str(value["status"])) == (code, status)
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in routes() if route.body is not None], ids=lambda route: route.function
+)
+def test_the_examples_of_bodies_would_be_accepted(route: Route) -> None:
+    assert route.body is not None
+    components = described()["components"]
+    schema = components["schemas"][route.body.__name__]
+    validator = OAS31Validator({**schema, "components": components})
+
+    assert schema["examples"]
+    for example in schema["examples"]:
+        assert validated(route.body, example)
+        assert validator.is_valid(example)
 
 
 def test_each_code_is_explained_once() -> None:
