@@ -106,8 +106,12 @@ def _verdict(report: "AuditReport") -> str:
     if report.redactions:
         copies = sum(redaction.copies for redaction in report.redactions)
         checked += f"; purges took {copies} copies of the data of {len(report.redactions)} records out of the log"
+    unfinished = "".join(
+        f"\nThe purge of the user {user_id} is not finished: python manage.py users purge {user_id}"
+        for user_id in report.unfinished_purges
+    )
     if report.is_clean:
-        return f"[green]Intact[/green]: {checked}."
+        return f"[green]Intact[/green]: {checked}.{unfinished}"
     more = "\nThere is more; only the first are listed." if report.truncated else ""
     lines = "\n".join(f"  {escape(printable(f'{finding.key}: {finding.problem}'))}" for finding in report.findings)
-    return f"[red]Not intact[/red]: {checked}.\n{lines}{more}"
+    return f"[red]Not intact[/red]: {checked}.\n{lines}{more}{unfinished}"

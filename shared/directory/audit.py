@@ -14,10 +14,12 @@ from shared.directory.head import HEAD_KEY, StoredHead, decode_head, empty_head,
 from shared.directory.log import LOG_PREFIX, log_key
 from shared.directory.partition import Partition, prefix_end
 from shared.directory.records.base import row_sha256
+from shared.directory.records.purge import UnfinishedPurge
 from shared.directory.rows import Entity, checked_row
 
 MAX_FINDINGS = 1000
 _RECHECKS = 10
+_PURGING = f"{UnfinishedPurge.KIND}|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class AuditReport:
         findings: at most 1,000.
         truncated: there are more.
         redactions: what purges took out of the log, which is nothing wrong; at most 1,000 records.
+        unfinished_purges: local ids of users whose purge has not come to its end.
     """
 
     seq: int
@@ -46,6 +49,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     truncated: bool
     redactions: tuple[Redaction, ...] = ()
+    unfinished_purges: tuple[int, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -91,6 +95,7 @@ class _Audit:
         self._progress = progress
         self._findings: dict[Finding, None] = {}
         self._truncated = False
+        self._unfinished_purges: list[int] = []
         self._walk = ChainWalk(partition, anchors, mentions, self._report)
 
     def run(self) -> AuditReport:
@@ -105,7 +110,15 @@ class _Audit:
         self._walk.finish()
         findings = sorted(self._findings, key=lambda finding: finding.key)
         redactions = tuple(self._mentions.redactions(MAX_FINDINGS))
-        return AuditReport(self._walk.last_seq, self._walk.rows, records, tuple(findings), self._truncated, redactions)
+        return AuditReport(
+            self._walk.last_seq,
+            self._walk.rows,
+            records,
+            tuple(findings),
+            self._truncated,
+            redactions,
+            tuple(self._unfinished_purges),
+        )
 
     def _report(self, key: str, problem: str) -> None:
         if len(self._findings) < MAX_FINDINGS:
@@ -162,6 +175,8 @@ class _Audit:
             key = str(entity["RowKey"])
             self._mentions.tick(key)
             self._suspect(suspects, key, entity)
+            if (user_id := key.removeprefix(_PURGING)) != key and user_id.isdecimal():
+                self._unfinished_purges.append(int(user_id))
             records += 1
             self._progress(1)
         for key in self._mentions.unticked():

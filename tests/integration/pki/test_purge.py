@@ -285,15 +285,20 @@ def test_a_purge_that_is_killed_after_each_thing_it_does_is_gone_on_with_to_its_
     mp.set_forkserver_preload(["tests.support.purges", "azure.data.tables", "azure.storage.blob"])
 
     codes: list[int | None] = []
+    unfinished = 0
     while codes[-1:] != [0]:
         life = mp.Process(target=purge_and_die, args=(assignment,))
         life.start()
         life.join()
         codes.append(life.exitcode)
-        assert verify(ca.ledger.partition).findings == ()
+        audit = verify(ca.ledger.partition)
+        assert audit.findings == ()
+        assert audit.unfinished_purges == tuple(row.user_id for row in ca.ledger.scan(UnfinishedPurge))
         assert len(codes) < 40, codes
 
+        unfinished += len(audit.unfinished_purges)
     print(f"\n{len(codes)} lives, {codes.count(-9)} killed")
+    assert unfinished >= len(codes) - 2
     assert set(codes[:-1]) == {-9} and len(codes) > 10
     assert list(ca.ledger.scan(UnfinishedPurge)) == []
     assert traces_in_tables(tables, ca.ledger.tenant_id) == set()
