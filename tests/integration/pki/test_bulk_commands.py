@@ -24,6 +24,9 @@ from shared.services import Services
 from tests.support.command_line import Run, as_json
 from tests.support.pki import TestCa, make_csr
 
+PEOPLE = 12
+"""More than are under way at a time."""
+
 
 @pytest.fixture
 def ca(app: Services) -> TestCa:
@@ -152,14 +155,15 @@ def test_a_malformed_file_is_refused_as_a_whole(
 def test_a_run_that_was_killed_is_gone_on_with_and_issues_nothing_twice(
     ca: TestCa, app: Services, run: Run, tmp_path: Path
 ) -> None:
-    for _ in range(15):
+    for _ in range(PEOPLE - 5):
         ca.add_user()
-    file, out = csv(tmp_path, "user_id", *(str(number) for number in range(1, 21))), tmp_path / "out"
+    everybody = range(1, PEOPLE + 1)
+    file, out = csv(tmp_path, "user_id", *map(str, everybody)), tmp_path / "out"
     results = tmp_path / "users.csv.results.jsonl"
     command = [sys.executable, "manage.py", "certs", "issue", "--file", str(file), "--out", str(out), "--key", "P-256"]
     environment = {**os.environ, **app.settings.environment}
     running = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL)
-    while running.poll() is None and (not results.exists() or results.read_bytes().count(b"\n") < 4):
+    while running.poll() is None and (not results.exists() or results.read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -9
@@ -171,11 +175,11 @@ def test_a_run_that_was_killed_is_gone_on_with_and_issues_nothing_twice(
     app.__dict__["issuance"] = Issuance(app.ledger, app.authority, app.issuance_policy, clock=later)
     summary = as_json(run(*command[2:], "--json"))
 
-    assert summary["done"] + summary["skipped"] == 20
-    assert summary["skipped"] >= 3
+    assert summary["done"] + summary["skipped"] == PEOPLE
+    assert summary["skipped"] >= 2
     records = [each for each in ca.certificates() if each.status is not CertificateStatus.REVOKED]
-    assert sorted(each.user_id or 0 for each in records) == list(range(1, 21))
-    for number in range(1, 21):
+    assert sorted(each.user_id or 0 for each in records) == list(everybody)
+    for number in everybody:
         name = f"{number + 1:05d}-user-{number}"
         key = serialization.load_pem_private_key((out / f"{name}.key.pem").read_bytes(), None)
         leaf = x509.load_pem_x509_certificate((out / f"{name}.crt.pem").read_bytes())
@@ -223,7 +227,8 @@ def test_what_ends_soon_is_listed_for_people_too(ca: TestCa, run: Run, tmp_path:
 
     shown = run("certs", "expiring").stdout
 
-    assert "user1@contoso.example" in "".join(shown.split())
+    assert "client_auth" in shown
+    assert "user1@contoso" in shown
     assert as_json(run("certs", "expiring", "--within", "19", "--json")) == []
     assert as_json(run("certs", "retry-notices", "--json")) == {"revived": 0}
 

@@ -109,10 +109,13 @@ def test_a_key_made_here_has_the_size_of_the_old_one_unless_the_request_or_the_p
     life_with: LifeWith,
 ) -> None:
     life = life_with(min_rsa_bits=2049)
-    small = life.issue(life.ada, csr=make_csr(generate_key(KeyType.RSA_3072)))
+    renewal = Renewal(life.ledger, life.ca.issuance, life.ca.policy, default_key_size=2048)
+    large = replace(life.old, key_type=KeyType.RSA_4096, key_size=4096)
 
-    assert life.renew(small.id, key_size=None).certificate.key_type == KeyType.RSA_3072
-    assert life.renew(life.old.id, key_size=None).certificate.key_type == KeyType.RSA_3072
+    def key_size(old: Certificate, asked: int | None = None) -> int | None:
+        return renewal.order(old, RenewalOrder(certificate_id=old.id, key_size=asked)).key_size
+
+    assert (key_size(large), key_size(large, 2048), key_size(life.old)) == (4096, 2048, 3072)
 
 
 def test_a_shorter_limit_shortens_the_successor_but_refuses_what_is_asked_for_beyond_it(life_with: LifeWith) -> None:
@@ -215,10 +218,10 @@ def test_a_second_renewal_is_refused_and_names_the_first(life: Life) -> None:
 
 
 def test_a_revoked_successor_makes_way_for_another_and_does_not_end_the_old_one(life: Life) -> None:
-    first = life.renew(life.old.id, key_size=2048).certificate
+    first = life.renew(life.old.id).certificate
     life.revoke(first.id)
     life.after(days=6)
-    second = life.renew(life.old.id, key_size=2048).certificate
+    second = life.renew(life.old.id).certificate
     assert life.now(life.old).renewed_by == second.id
 
     life.after(days=2)
