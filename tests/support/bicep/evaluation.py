@@ -247,6 +247,9 @@ class _Evaluation:
         function, *rest = node.named_children
         arguments = [self.value(child) for child in code(rest[0])] if rest else []
         name = text(function)
+        if name == "loadTextContent":
+            assert self._template is not None
+            return str((self._template.path.parent / arguments[0]).read_text(encoding="utf-8"))
         if name not in FUNCTIONS:
             raise BicepError(f"the function {name} is not known here")
         return FUNCTIONS[name](self._azure, *arguments)
