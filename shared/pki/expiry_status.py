@@ -50,8 +50,9 @@ class NoticeStatuses:
         stored = self._state.get(NAME)
         if stored is None:
             return NoticeStatus()
-        values = json.loads(stored.data)
-        return NoticeStatus(**{name: _read(name, value) for name, value in values.items()})
+        values = json.loads(stored.data)  # perhaps of another version of this app
+        known = (each.name for each in fields(NoticeStatus) if each.name in values)
+        return NoticeStatus(**{name: _read(name, values[name]) for name in known})
 
     def put(self, status: NoticeStatus) -> None:
         values = {each.name: getattr(status, each.name) for each in fields(status)}

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,18 @@ def test_each_threshold_is_told_once(office: Office) -> None:
     assert told == [[], by_threshold[0], [], [], by_threshold[1], [], by_threshold[2], [], [], []]
     actions = [operation.action for row in office.ledger.log(0) for operation in row.operations]
     assert (actions.count("notice.raised"), actions.count("notice.delivered")) == (3, 3)
+
+
+def test_runs_that_overlap_raise_each_notice_once(office: Office) -> None:
+    certificates = [office.issue() for _ in range(4)]
+    office.at(certificates[-1], days_before_end=30)
+
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: office.run(), range(3)))
+
+    assert sum(report.raised for report in reports) == 4
+    assert set(office.received) == {(each.id, 30) for each in certificates}
+    assert office.open_notices() == []
 
 
 def test_what_was_missed_is_told_once_for_the_nearest_threshold(office: Office) -> None:
@@ -417,6 +430,15 @@ def test_what_ends_is_listed_by_its_end_page_by_page(office: Office) -> None:
         return [each.id for each in found.items]
 
     assert [page(1), page(2), page(3)] == [[ends[1], ends[3]], [ends[2], ends[0]], []]
+
+
+def test_what_another_version_of_the_app_left_behind_is_understood(tables: TableStore, tenant_id: str) -> None:
+    state = StateStore(tables, tenant_id)
+    state.put("expiry_notices", b'{"dead": 2, "paused_until": "2030-01-01T00:00:00.000000Z", "unheard_of": 1}')
+
+    found = NoticeStatuses(state).get()
+
+    assert (found.dead, found.paused_until, found.gone) == (2, datetime(2030, 1, 1, tzinfo=UTC), None)
 
 
 def test_other_thresholds_hold_from_the_next_run_on(office: Office) -> None:
