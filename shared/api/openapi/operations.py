@@ -35,8 +35,9 @@ def operation(route: Route, schemas: Schemas) -> dict[str, Any]:
 def _body(route: Route, schemas: Schemas) -> dict[str, Any] | None:
     if route.body is not None:
         required = any(field.is_required() for field in route.body.model_fields.values())
-        content = {JSON_TYPE: {"schema": schemas.reference(route.body, "validation")}}
-        return {"required": required, "content": content}
+        examples = {", ".join(body) or "nothing": {"value": body} for body in schemas.examples(route.body)}
+        media_type = {"schema": schemas.reference(route.body, "validation"), "examples": examples}
+        return {"required": required, "content": {JSON_TYPE: media_type}}
     if route.body_type is not None:
         return {"required": True, "content": {route.body_type: {}}}
     return None

@@ -65,6 +65,11 @@ class Schemas:
         properties: dict[str, dict[str, Any]] = self._definitions[self._name(model, "validation")]["properties"]
         return {name: _without_null(schema) for name, schema in properties.items()}
 
+    def examples(self, model: Model) -> list[dict[str, Any]]:
+        """The bodies that a request model gives for examples."""
+        examples: list[dict[str, Any]] = self._definitions[self._name(model, "validation")].get("examples", [])
+        return examples
+
     def _name(self, model: Model, mode: Mode) -> str:
         reference: str = self._references[model, mode]["$ref"]
         return reference.rpartition("/")[2]

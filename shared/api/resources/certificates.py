@@ -28,15 +28,18 @@ class CertificateSummaryResource(Resource):
     subject: str = Field(examples=["CN=Ada Lovelace"])
     issuer: str = Field(examples=["CN=Contoso User CA"])
     issuer_id: str = Field(description="as in the addresses of its CRLs", examples=["5a0c9f3e1b2d4c68"])
-    not_before: datetime
-    not_after: datetime = Field(description="the last second in which it is valid")
+    not_before: datetime = Field(examples=["2026-11-23T08:31:25Z"])
+    not_after: datetime = Field(description="the last second in which it is valid", examples=["2027-11-23T08:31:24Z"])
     key_type: str = Field(examples=["RSA-2048"])
     key_size: int = Field(description="bits", examples=[2048])
-    fingerprint_sha256: str | None = Field(description="hex; null while pending")
-    revoked_at: datetime | None = Field(description="since when it is revoked or on hold")
-    revocation_reason: RevocationReason | None = Field(description="RFC 5280 5.3.1")
-    renews: int | None = Field(description="the certificate in whose place this one was issued")
-    renewed_by: int | None = Field(description="the last certificate ordered in the place of this one")
+    fingerprint_sha256: str | None = Field(
+        description="hex; null while pending",
+        examples=["a8d1c679095aed20cad64a61ed475fb87d514ea950351397d865204c1b539c30"],
+    )
+    revoked_at: datetime | None = Field(description="since when it is revoked or on hold", examples=[None])
+    revocation_reason: RevocationReason | None = Field(description="RFC 5280 5.3.1", examples=[None])
+    renews: int | None = Field(description="the certificate in whose place this one was issued", examples=[None])
+    renewed_by: int | None = Field(description="the last certificate ordered in the place of this one", examples=[None])
 
     @classmethod
     def of(cls, certificate: Certificate | CertificateSummary, now: datetime) -> Self:
@@ -68,10 +71,13 @@ class CertificateSummaryResource(Resource):
 class CertificateResource(CertificateSummaryResource):
     """A certificate with its bytes."""
 
-    pem: str | None = Field(description="null while pending")
-    chain_pem: str = Field(description="the issuer's certificate and those above it")
+    pem: str | None = Field(description="null while pending", examples=["-----BEGIN CERTIFICATE-----\n…"])
+    chain_pem: str = Field(
+        description="the issuer's certificate and those above it", examples=["-----BEGIN CERTIFICATE-----\n…"]
+    )
     entra_certificate_user_ids: Mapping[str, str] = Field(
-        description="values for the user's certificateUserIds in Entra ID, by the binding they are for"
+        description="values for the user's certificateUserIds in Entra ID, by the binding they are for",
+        examples=[{"principal_name": "X509:<PN>ada@contoso.example"}],
     )
 
     @classmethod

@@ -19,9 +19,13 @@ class ProvisionedCertificate(Resource):
 
     certificate: CertificateResource
     user: UserSummaryResource
-    private_key: str | None = Field(default=None, description="PKCS#8 PEM; encrypted if a password was given")
-    pkcs12: str | None = Field(default=None, description="base64")
-    pkcs12_password: str | None = Field(default=None, description="only where it was made here")
+    private_key: str | None = Field(
+        default=None,
+        description="PKCS#8 PEM; encrypted if a password was given",
+        examples=["-----BEGIN PRIVATE KEY-----\n…"],
+    )
+    pkcs12: str | None = Field(default=None, description="base64", examples=[None])
+    pkcs12_password: str | None = Field(default=None, description="only where it was made here", examples=[None])
     private_key_available: bool = Field(description="whether this reply has the private key")
     warnings: tuple[str, ...] = Field(description="what is legal but unwise about it, in sentences")
 

@@ -39,7 +39,7 @@ class UserSummaryResource(Resource):
     is_active: bool = Field(description="enabled in Entra ID, not deleted, and in the sync's scope")
     user_type: str | None = Field(description="as in Entra ID", examples=["Member", "Guest"])
     entra_last_sync: datetime | None = Field(description="when it was last known to be as in Entra ID")
-    entra_deleted_at: datetime | None
+    entra_deleted_at: datetime | None = Field(examples=[None])
     created_at: datetime
     updated_at: datetime
 
@@ -86,7 +86,9 @@ class UserAttributes(UserResource):
 
     account_enabled: bool
     in_scope: bool = Field(description="a member of the groups that the sync is limited to")
-    deletion: EntraDeletion | None = Field(description="soft: in Entra's recycle bin; hard: gone for good")
+    deletion: EntraDeletion | None = Field(
+        description="soft: in Entra's recycle bin; hard: gone for good", examples=[None]
+    )
     given_name: str | None
     surname: str | None
     mail: str | None

@@ -83,6 +83,14 @@ def test_the_examples_of_bodies_would_be_accepted(route: Route) -> None:
         assert validator.is_valid(example)
 
 
+def test_the_examples_of_members_are_of_their_kind() -> None:
+    components = described()["components"]
+    for name, model in components["schemas"].items():
+        for member, schema in model.get("properties", {}).items():
+            validator = OAS31Validator({**schema, "components": components})
+            assert all(validator.is_valid(example) for example in schema.get("examples", ())), f"{name}.{member}"
+
+
 def test_each_code_is_explained_once() -> None:
     codes = [failure.code for failure in SHARED_FAILURES if failure.code not in ("validation_failed", "invalid_token")]
 
