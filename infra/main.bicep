@@ -70,6 +70,9 @@ param alwaysReadyInstances int = 0
 @maxValue(1000)
 param maximumInstances int = 40
 
+@description('Who is written to when something is wrong. Empty: alerts are seen in the portal only.')
+param alertEmails array = []
+
 @description('Days that logs are kept.')
 @minValue(30)
 @maxValue(730)
@@ -164,6 +167,25 @@ module access 'modules/access.bicep' = {
     insightsName: monitoring.outputs.insightsName
     appPrincipalId: functionApp.outputs.principalId
     operatorsGroupId: operatorsGroupId
+  }
+}
+
+module alerts 'monitoring/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    emails: alertEmails
+  }
+}
+
+module workbook 'monitoring/workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 

@@ -6,6 +6,7 @@ param location = readEnvironmentVariable('AZURE_LOCATION')
 param entraClientId = readEnvironmentVariable('ENTRA_CLIENT_ID')
 param publicUrl = readEnvironmentVariable('PKI_PUBLIC_URL', '')
 param operatorsGroupId = readEnvironmentVariable('PKI_OPERATORS_GROUP_ID', '')
+param alertEmails = empty(readEnvironmentVariable('PKI_ALERT_EMAILS', '')) ? [] : split(readEnvironmentVariable('PKI_ALERT_EMAILS'), ',')
 param privateNetworking = bool(readEnvironmentVariable('PKI_PRIVATE_NETWORKING', 'false'))
 
 // Any setting of docs/settings.md; one that is empty counts as not set.

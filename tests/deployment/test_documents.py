@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.processes import REPOSITORY
-from tests.deployment.conftest import Deploy
+from tests.deployment.conftest import INFRA, Deploy
 
 DOCS = REPOSITORY / "docs"
 LIMIT = re.compile(r"^\| [^|]+ \| (\d+)(?: (\w+))? \| `([\w.]+)\.(\w+)` \|$", re.MULTILINE)
@@ -45,6 +45,14 @@ def test_commands_use_variables_that_the_deployment_sets(deployed: Deploy, page:
     used = set(re.findall(r"\$\{?([A-Z][A-Z_]*)|get-value ([A-Z_]+)", text))
     names = {name for pair in used for name in pair if name}
     assert names - SET_BY_THE_PAGE - set(deployed().outputs) == set()
+
+
+def test_the_page_names_what_the_parameter_file_reads() -> None:
+    page = (DOCS / "deploy.md").read_text(encoding="utf-8")
+    parameters = (INFRA / "main.bicepparam").read_text(encoding="utf-8")
+
+    read = set(re.findall(r"readEnvironmentVariable\('(\w+)'", parameters))
+    assert {name for name in read if name not in page} == set()
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:

@@ -245,6 +245,18 @@ def test_telemetry_is_taken_from_identities_only(deployed: Deploy) -> None:
     assert app_settings(deployment)["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == "Authorization=AAD"
 
 
+def test_alerts_watch_the_logs_and_write_to_whom_one_names(deployed: Deploy) -> None:
+    deployment = deployed({"PKI_ALERT_EMAILS": "pki@contoso.example,soc@contoso.example"})
+
+    (receivers,) = (each.properties["emailReceivers"] for each in deployment.of_type("Microsoft.Insights/actionGroups"))
+    assert [each["emailAddress"] for each in receivers] == ["pki@contoso.example", "soc@contoso.example"]
+    workspace = deployment.only("Microsoft.OperationalInsights/workspaces").id
+    rules = deployment.of_type("Microsoft.Insights/scheduledQueryRules")
+    assert rules
+    assert all(each.properties["scopes"] == [workspace] for each in rules)
+    assert deployed().of_type("Microsoft.Insights/actionGroups") == []
+
+
 def test_private_networking_closes_storage_and_vault_and_leaves_a_way_in_for_the_app(deployed: Deploy) -> None:
     deployment = deployed({"PKI_PRIVATE_NETWORKING": "true"})
 

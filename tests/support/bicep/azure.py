@@ -74,6 +74,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "subscriptionResourceId": _role_definition,
     "readEnvironmentVariable": _environment_variable,
     "empty": lambda _, value: not value,
+    "split": lambda _, text, separator: text.split(separator),
     "startsWith": lambda _, text, start: text.startswith(start),
     "substring": lambda _, text, start: text[start:],
     "int": lambda _, value: int(value),
