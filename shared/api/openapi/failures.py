@@ -18,13 +18,21 @@ from shared.api.permissions import Permission
 from shared.api.routes import ENTRA_ID, PKI, Route
 from shared.api.validation import ValidationFailed, validated
 from shared.context import ActorKind
-from shared.directory.errors import LedgerBusy, OutcomeUnknown, StorageUnavailable, UserNotFound
+from shared.directory.errors import (
+    ChangeTooLarge,
+    LedgerBusy,
+    OutcomeUnknown,
+    StorageRefused,
+    StorageUnavailable,
+    UserNotFound,
+)
 from shared.directory.records.certificate import Certificate, CertificateStatus, KeyOrigin, RevocationReason
-from shared.directory.replica.errors import ReplicaBuilding
+from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable
 from shared.entra.entra_user import EntraUserMalformed
 from shared.entra.graph.errors import (
     GraphAuthenticationFailed,
     GraphPermissionMissing,
+    GraphRefused,
     GraphReplyInvalid,
     GraphThrottled,
     GraphTimeout,
@@ -34,9 +42,9 @@ from shared.entra.graph.users import EntraUserNotFound
 from shared.entra.tenant_sync.lease import Lease, LeaseTaken
 from shared.entra.token_errors import KeysUnavailable, TokenError, TokenRejected
 from shared.entra.user_principal_name import UserPrincipalNameInvalid
-from shared.errors import AppError, FieldError
+from shared.errors import AppError
 from shared.pki import errors as pki
-from shared.pki.crl_errors import CrlNotPublished
+from shared.pki.crl_errors import CrlMissing, CrlNotPublished
 from shared.settings import InvalidSettings
 
 Applies = Callable[[Route], bool]
@@ -77,7 +85,15 @@ def _reads_settings(route: Route) -> bool:
 
 
 def _uses_storage(route: Route) -> bool:
-    return route.permission is not None or _names("issuer")(route)
+    return route.permission is not None or _hands_out_what_is_stored(route)
+
+
+def _hands_out_what_is_stored(route: Route) -> bool:
+    return re.fullmatch(rf"{PKI}/\{{issuer\}}/[a-z.]*(crt|pem|crl)", route.template) is not None
+
+
+def _starts_a_sync(route: Route) -> bool:
+    return route.method == "POST" and route.template == f"{ENTRA_ID}/sync"
 
 
 def _needs_credentials(route: Route) -> bool:
@@ -97,7 +113,7 @@ def _changes_something(route: Route) -> bool:
 
 
 def _reads_the_replica(route: Route) -> bool:
-    return route.permission is Permission.READ and (route.query is not None or not _names("certificate")(route))
+    return route.query is not None or _at(f"{ENTRA_ID}/(users/.+|statistics)")(route)
 
 
 def _is_idempotent(route: Route) -> bool:
@@ -131,7 +147,7 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
     (_needs_credentials, (Forbidden("This needs the app role or ability entra:read or manage-entra-integration."),)),
     (_refuses_http, (HttpsRequired("Use https: over http only CA certificates, CRLs and OCSP are served."),)),
     (_names("asset"), (RouteNotFound("The route api/docs/nothing could not be found."),)),
-    (_at(f"{PKI}/{{issuer}}/[a-z.]*(crt|pem|crl)"), (pki.IssuerNotFound(_ISSUER),)),
+    (_hands_out_what_is_stored, (pki.IssuerNotFound(_ISSUER),)),
     (_brings("user_id"), (UserNotFound(7),)),
     (_brings("user_principal_name"), (EntraUserNotFound(_UPN), UserPrincipalNameInvalid(), EntraUserMalformed("", ""))),
     (
@@ -141,11 +157,12 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
             GraphAuthenticationFailed("Entra ID refused this app's sign-in: invalid_client."),
             GraphPermissionMissing("User.Read.All"),
             GraphReplyInvalid("it is not JSON"),
+            GraphRefused(400, "Request_BadRequest"),
             GraphUnavailable("it answers 503"),
             GraphTimeout(),
         ),
     ),
-    (_at(f"{ENTRA_ID}/sync"), (LeaseTaken(_LEASE, _SOON),)),
+    (_starts_a_sync, (LeaseTaken(_LEASE, _SOON),)),
     (
         _with(Permission.ISSUE),
         (
@@ -154,7 +171,6 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
             pki.UserNotSynchronized(_NAME),
             pki.UserInactive(_NAME),
             pki.UserDeleted(_NAME),
-            FieldError("csr", "The key has been certified for another user. Make a new one."),
             pki.BackendThrottled("Key Vault is throttling this app.", _SOON),
             pki.KeyMakerBusy(_SOON),
             pki.SignatureRefused(),
@@ -163,6 +179,13 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
             pki.BackendMisconfigured("Key Vault refuses: give the app's identity the role Key Vault Crypto User."),
             pki.BackendTimeout("Key Vault did not answer in time."),
             pki.SigningTooLate(),
+            pki.IssuerChanged(),
+            pki.IssuerKeyMismatch(_ISSUER),
+            pki.ClockSkewed(timedelta(minutes=6)),
+            pki.UserChanged(_NAME),
+            pki.SerialNumberTaken(),
+            pki.IssuanceOvertaken(),
+            pki.LintFailed(("the subject is empty",)),
         ),
     ),
     (_is_idempotent, (pki.IdempotencyKeyReused(), pki.IdempotencyInFlight(_SOON))),
@@ -172,10 +195,11 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
     (_at(".*/renew"), (pki.RenewalInFlight(_CERTIFICATE, _SOON),)),
     (_reads_settings, (InvalidSettings({}),)),
     (_uses_storage, (StorageUnavailable("The storage service cannot be reached."),)),
+    (_uses_storage, (StorageRefused("The storage service refused the request: AuthorizationFailure."),)),
     (_needs_credentials, (KeysUnavailable(_SOON),)),
-    (_reads_the_replica, (ReplicaBuilding(),)),
-    (_changes_something, (LedgerBusy(), OutcomeUnknown())),
-    (_at(f"{PKI}/{{issuer}}/crl.*"), (CrlNotPublished(_ISSUER),)),
+    (_reads_the_replica, (ReplicaBuilding(), ReplicaUnavailable("The search index does not fit into this instance."))),
+    (_changes_something, (LedgerBusy(), OutcomeUnknown(), ChangeTooLarge("The change does not fit one transaction."))),
+    (_at(f"{PKI}/{{issuer}}/crl.*"), (CrlNotPublished(_ISSUER), CrlMissing("12"))),
     (_always, (AppError("Server Error"),)),
 )
 
