@@ -200,3 +200,35 @@ def test_a_national_cloud_sets_both_hosts(cloud: str, authority: str, graph: str
     entra = Settings.read(AZURE | {"ENTRA_CLOUD": cloud}).entra
 
     assert (entra.authority_host, entra.graph_base_url) == (authority, graph)
+
+
+def test_expiry_notices_need_https_and_a_real_secret() -> None:
+    secret = "whsec_" + "QQ" * 20
+    url = "https://hooks.contoso.example/pki?code=abc"
+
+    notices = Settings.read({**LAPTOP, "PKI_NOTICE_WEBHOOK_URL": url, "PKI_NOTICE_WEBHOOK_SECRET": secret}).notices
+
+    assert (notices.days, notices.webhook_url, len(notices.webhook_secret or b"")) == ((30, 14, 7), url, 30)
+    assert "abc" not in repr(notices)
+    assert set(problems({**LAPTOP, "PKI_NOTICE_WEBHOOK_URL": url})) == {"PKI_NOTICE_WEBHOOK_SECRET"}
+    for name, wrong in (
+        ("PKI_NOTICE_WEBHOOK_URL", "http://hooks.contoso.example"),
+        ("PKI_NOTICE_WEBHOOK_URL", "https://user@hooks.contoso.example"),
+        ("PKI_NOTICE_WEBHOOK_SECRET", "whsec_QUJD"),
+        ("PKI_NOTICE_WEBHOOK_SECRET", "QQ" * 20),
+    ):
+        assert name in problems(
+            {**LAPTOP, "PKI_NOTICE_WEBHOOK_URL": url, "PKI_NOTICE_WEBHOOK_SECRET": secret, name: wrong}
+        )
+
+
+@pytest.mark.parametrize(("value", "days"), [("none", ()), ("7", (7,)), (" 1, 60,60 ", (60, 1)), (None, (30, 14, 7))])
+def test_the_days_of_expiry_notices_are_a_list(value: str | None, days: tuple[int, ...]) -> None:
+    environment = LAPTOP if value is None else {**LAPTOP, "PKI_EXPIRY_NOTICE_DAYS": value}
+
+    assert Settings.read(environment).notices.days == days
+
+
+@pytest.mark.parametrize("value", ["0", "366", "7;14", "seven", "-1", "7,"])
+def test_other_days_are_refused(value: str) -> None:
+    assert set(problems({**LAPTOP, "PKI_EXPIRY_NOTICE_DAYS": value})) == {"PKI_EXPIRY_NOTICE_DAYS"}

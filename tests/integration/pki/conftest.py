@@ -9,13 +9,16 @@ import pytest
 import shared.services
 from local.azurite.azurite import Azurite
 from local.entra.control import EntraEmulator
+from local.https_server import Reply
 from local.key_vault.control import KeyVaultEmulator
 from shared.directory.ledger import Ledger
 from shared.directory.tables import TableStore
 from shared.services import Services
 from shared.settings import Settings
 from tests.support.command_line import Run, run_command
+from tests.support.expiry import Office
 from tests.support.key_vault import EXTERNAL, VaultUnderTest, emulated_vault, external_vault
+from tests.support.odd_server import OddServer, odd_server
 from tests.support.pki import PASSPHRASE, TestCa, software_backend
 
 
@@ -77,3 +80,22 @@ def app(
 def run() -> Run:
     """Runs `ca …` or `certs …`; raises what main() would turn into a sentence."""
     return run_command
+
+
+@pytest.fixture(scope="module")
+def receiving_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddServer]:
+    with odd_server(tmp_path_factory.mktemp("receiver")) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver(receiving_server: OddServer) -> OddServer:
+    """It takes everything, until a test says otherwise."""
+    receiving_server.requests.clear()
+    receiving_server.answer = lambda _: Reply(204)
+    return receiving_server
+
+
+@pytest.fixture
+def office(tables: TableStore, tenant_id: str, tmp_path: Path, receiver: OddServer) -> Office:
+    return Office(tables, tenant_id, tmp_path, receiver)
