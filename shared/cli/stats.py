@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.columns import Columns
 from rich.console import Group as Lines
 from rich.table import Table
 from rich.text import Text
@@ -95,10 +94,11 @@ def _plain(statistics: "Statistics", periods: Sequence[Period], step: Step) -> d
 def _report(statistics: "Statistics", periods: Sequence[Period], step: Step) -> Lines:
     users, certificates = asdict(statistics.users), asdict(statistics.certificates)
     by_type, by_reason = certificates.pop("by_type"), certificates.pop("revoked_by_reason")
-    tables = [facts("Users", users), facts("Certificates", certificates), facts("By type", by_type)]
-    if by_reason:
-        tables.append(facts("Revoked, by reason", by_reason))
-    return Lines(Columns(tables), _over_time(periods, step))
+    tables = [facts("Users", users), facts("Certificates", certificates)]
+    tables += [facts(title, counts) for title, counts in (("By type", by_type), ("By reason", by_reason)) if counts]
+    side_by_side = Table.grid()
+    side_by_side.add_row(*tables)
+    return Lines(side_by_side, _over_time(periods, step))
 
 
 def _over_time(periods: Sequence[Period], step: Step) -> Table:
