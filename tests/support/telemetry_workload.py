@@ -89,6 +89,10 @@ class Workload:
         lost = packed["certificate"]["id"]
         self.call("revoke", "POST", f"certificates/{lost}/revoke", {"reason": "keyCompromise", "comment": "lost"})
 
+    def issue(self, what: str) -> dict[str, Any]:
+        """One more certificate for the same user."""
+        return self._issue(what, {"user_id": self._user_id})
+
     def _issue(self, what: str, order: dict[str, Any]) -> dict[str, Any]:
         key = self.secrets["idempotency key"] = f"once-{uuid.uuid4()}"
         headers = {"Idempotency_Key": key} if "csr" in order else {}

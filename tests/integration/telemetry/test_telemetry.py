@@ -1,15 +1,30 @@
-"""What the running app tells a collector and its log of a known day's work, and what it keeps to itself."""
+"""What the running app tells a collector and its log of a known day's work, what it keeps to itself, and how it bears
+exporters that are slow, down, not installed, beside the Functions host's, or Azure Monitor's."""
 
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from local.entra.control import EntraEmulator
+from local.functions_host.process import HostProcess
+from local.key_vault import faults
+from local.processes import REPOSITORY
+from local.stack import ApiClient, free_port
 from shared.telemetry.names import FIELDS, INSTRUMENTS, Event
 from tests.integration.telemetry.conftest import Watched
-from tests.support.otlp_collector import Span
+from tests.support.application_insights import ApplicationInsights
+from tests.support.microsoft_worker import MicrosoftWorker
+from tests.support.odd_server import odd_server
+from tests.support.otlp_collector import Collector, Span, otlp_collector
+
+HEALTH = "/api/v1/entra-id/health"
+STATISTICS = "/api/v1/entra-id/statistics"
 
 
 def lines(watched: Watched) -> list[dict[str, Any]]:
@@ -172,6 +187,19 @@ def test_metrics_agree_with_what_was_asked(watched: Watched) -> None:
     assert commits >= applied >= 2 * watched.done.issued
 
 
+def test_a_service_that_throttles_is_counted_and_seen_in_the_trace(watched: Watched) -> None:
+    watched.vault.arm(faults.throttled(retry_after="0", path=faults.SIGN))
+    watched.done.issue("throttled")
+
+    spans = trace(watched, "throttled")
+    signatures = [span for span in spans.values() if span.name == "POST /keys/{}/{}/sign"]
+    assert [(span.attributes["http.response.status_code"], span.failed) for span in signatures] == [
+        (429, True),
+        (200, False),
+    ]
+    watched.collector.wait_for(lambda: watched.collector.total("entra_pki.throttles", entra_pki__peer="key_vault") == 1)
+
+
 def test_gauges_tell_time_left_and_time_gone(watched: Watched) -> None:
     def one(metric: str) -> float:
         return watched.collector.wait_for(lambda: watched.collector.points(metric))[0].value
@@ -192,3 +220,125 @@ def test_every_metric_is_declared_with_its_unit_and_attributes(watched: Watched)
     for name, points in seen.items():
         assert {point.unit for point in points} == {declared[name].unit}
         assert {each for point in points for each in point.attributes} <= set(declared[name].attributes), name
+
+
+@pytest.fixture
+def collector(entra: EntraEmulator) -> Iterator[Collector]:
+    with otlp_collector(entra.tls_folder.parent) as running:
+        yield running
+
+
+@contextmanager
+def worker(watched: Watched, settings: Mapping[str, str]) -> Iterator[MicrosoftWorker]:
+    with MicrosoftWorker({**watched.stack.environment, **settings}) as running:
+        yield running
+
+
+def test_what_the_host_has_begun_is_gone_on_with(watched: Watched, collector: Collector) -> None:
+    """The host is between the caller and the app; that it samples nothing itself does not matter."""
+    trace_id, callers, hosts = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+    headers = {"traceparent": f"00-{trace_id}-{callers}-01", "X-Request-Id": "hosted"}
+    with worker(watched, collector.settings) as running:
+        running.request("GET", HEALTH, headers=headers, host_trace=f"00-{trace_id}-{hosts}-00")
+        spans = collector.trace_of("hosted")
+
+    [request] = [span for span in spans if span.attributes.get("entra_pki.request_id") == "hosted"]
+    assert (request.trace_id, request.parent_id, request.kind) == (trace_id, hosts, "server")
+
+
+def test_a_collector_that_does_not_answer_holds_up_nobody(watched: Watched, collector: Collector) -> None:
+    collector.hold.set()
+    bearer = {"Authorization": f"Bearer {watched.stack.token}"}
+    with worker(watched, collector.settings) as running:
+        running.request("GET", STATISTICS, headers=bearer)
+        collector.wait_for(lambda: collector.waiting)
+        replies = [running.request("GET", STATISTICS, headers=bearer).status for _ in range(50)]
+        still_held = collector.waiting
+        collector.hold.clear()
+        collector.wait_for(lambda: collector.total("http.server.request.duration") >= 51)
+
+    assert (set(replies), still_held > 0) == ({200}, True)
+
+
+def test_a_collector_that_is_down_is_no_reason_to_fail_or_to_linger(watched: Watched) -> None:
+    nowhere = {"TELEMETRY_EXPORT": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{free_port()}"}
+    environment = {**watched.stack.environment, **nowhere, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    log = watched.stack.folder / "collector-down.log"
+    settings = ["--settings", str(watched.stack.settings_file)]
+    with HostProcess.start(environment=environment, arguments=settings, log=log) as host:
+        api = ApiClient(host.url, watched.stack.token)
+        statuses = {api.get("statistics").status_code for _ in range(20)}
+        ended = host.stop()
+
+    assert (statuses, ended) == ({200}, 0)
+    assert "trace_id" in log.read_text(encoding="utf-8")  # it had been recording
+
+
+def test_without_the_packages_the_app_works_and_says_so(watched: Watched, collector: Collector) -> None:
+    """As in Azure before requirements-telemetry.txt is added to what is deployed."""
+    missing = watched.stack.folder / "missing"
+    (missing / "opentelemetry").mkdir(parents=True)
+    (missing / "opentelemetry" / "__init__.py").write_text("raise ImportError('no OpenTelemetry here')")
+    environment = {**watched.stack.environment, **collector.settings, "PYTHONPATH": str(missing)}
+    log = watched.stack.folder / "packages-missing.log"
+    settings = ["--settings", str(watched.stack.settings_file)]
+    with HostProcess.start(environment=environment, arguments=settings, log=log) as host:
+        status = ApiClient(host.url, watched.stack.token).get("statistics").status_code
+
+    assert status == 200
+    assert "TELEMETRY_EXPORT=otlp has no effect: ImportError" in log.read_text(encoding="utf-8")
+
+
+def test_application_insights_gets_requests_dependencies_and_metrics_from_the_managed_identity(
+    watched: Watched, entra: EntraEmulator, collector: Collector
+) -> None:
+    insights = ApplicationInsights()
+    with odd_server(entra.tls_folder.parent) as server:
+        server.answer, insights.url = insights.answer, server.url
+        with worker(watched, insights.settings) as running:
+            running.request("GET", STATISTICS, headers={"Authorization": f"Bearer {watched.stack.token}"})
+            [request] = collector.wait_for(lambda: insights.of("RequestData"))
+            dependencies = collector.wait_for(lambda: insights.of("RemoteDependencyData"))
+            found = collector.wait_for(
+                lambda: [
+                    metric
+                    for each in insights.of("MetricData")
+                    for metric in each["metrics"]
+                    if metric["name"] == "http.server.request.duration"
+                ]
+            )
+
+    assert (request["name"], request["responseCode"]) == ("GET /api/v1/entra-id/statistics", "200")
+    assert {"get directory"} <= {each["name"] for each in dependencies}
+    assert found[0]["count"] == 1
+    assert watched.stack.token not in json.dumps(insights.envelopes)
+
+
+OFF = """
+import sys
+import azure.functions as func
+import function_app
+from functions.statistics import statistics
+from functions.sweep_certificates import sweep_certificates
+from local.functions_host.invocation import InvocationContext
+
+headers = {"Authorization": "Bearer " + sys.argv[1]}
+request = func.HttpRequest("GET", "https://app.example/api/v1/entra-id/statistics", headers=headers, body=b"")
+context = InvocationContext("", "", "")
+print(statistics(request, context).status_code)
+sweep_certificates._function.get_user_function()(None, context)
+print([name for name in sys.modules if name.startswith(("opentelemetry", "azure.monitor", "shared.telemetry.sdk"))])
+"""
+
+
+def test_nothing_of_opentelemetry_is_imported_while_it_is_off(watched: Watched) -> None:
+    both = {
+        "TELEMETRY_EXPORT": "",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example",
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": "x",
+    }
+    environment = {**watched.stack.environment, **both}  # as the Functions host may have them
+    command = [sys.executable, "-c", OFF, watched.stack.token]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["200", "[]"], done.stdout
