@@ -68,6 +68,27 @@ def build(path: Path, source: Source, tenant_id: str, head: Head) -> None:
         connection.close()
 
 
+def copy(old: Path, path: Path, tenant_id: str) -> None:
+    """Fills a new file with the rows of another, as of one moment: without what SQLite keeps of rows that are gone.
+
+    Raises: sqlite3.Error and OSError.
+    """
+    connection = schema.create(path, tenant_id)
+    try:
+        connection.execute("ATTACH ? AS old", (f"{old.absolute().as_uri()}?mode=rw",))
+        connection.execute("BEGIN")
+        connection.execute("DELETE FROM position")
+        for table in schema.ROWS:
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")
+        _index_texts(connection)
+        _create_indexes(connection)
+        connection.execute("COMMIT")
+        connection.execute("DETACH old")
+        schema.finish(connection)
+    finally:
+        connection.close()
+
+
 def _load_users(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     listed = filter(is_listed, rows)
     domains: Domains | None = None
@@ -82,12 +103,20 @@ def _load_users(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def _index(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO trigrams (rowid, folded) SELECT id, folded FROM listing")
+    _index_texts(connection)
     for name, condition in USER_COUNTS.items():
         connection.execute(
             f"INSERT INTO user_counts SELECT ?, count(*) FROM users JOIN listing USING (id) WHERE {condition}", (name,)
         )
-    for statement in schema.INDEXES:
-        connection.execute(statement)
+    _create_indexes(connection)
     RankWriter(connection).fill()
     CertificateCounter(connection).fill()
+
+
+def _index_texts(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO trigrams (rowid, folded) SELECT id, folded FROM main.listing")
+
+
+def _create_indexes(connection: sqlite3.Connection) -> None:
+    for statement in schema.INDEXES:
+        connection.execute(statement)

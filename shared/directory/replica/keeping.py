@@ -13,7 +13,7 @@ from shared.context import Deadline
 from shared.directory.errors import StorageRefused, StorageUnavailable
 from shared.directory.head import Head
 from shared.directory.replica import schema, source
-from shared.directory.replica.building import build
+from shared.directory.replica.building import build, copy
 from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable, explained
 from shared.directory.replica.files import FileRemoved, ReplicaFile, ReplicaFolder, is_whole, noticing_removal
 from shared.directory.replica.following import HistoryChanged, follow
@@ -64,7 +64,7 @@ class FileKeeper:
             self._builder.join(deadline.remaining)
 
     def replace(self, file: ReplicaFile) -> None:
-        """Begins to build the successor of a file that is to vanish, in the background; until then it may be used."""
+        """Begins to copy a file that is to vanish to a new one, in the background; until then it may be used."""
         if self._is_at_work() or time.monotonic() - self._failed_at < RETRY_AFTER.total_seconds():
             return
         self._start(self._replace_in_background, file.path)
@@ -104,19 +104,24 @@ class FileKeeper:
             self._failure = error if isinstance(error, AppError) else ReplicaUnavailable(CANNOT_BUILD)
 
     def _replace_in_background(self, path: Path) -> None:
-        """Where there is no room for two, the old one goes first, and whoever reads next builds another."""
         try:
             with explained(), self._folder.building(Deadline.after(BUILD_BUDGET)):
-                if self._folder.newest() != path:
-                    return
-                try:
-                    self._build(None, instead_of=path).close()
-                except (OSError, sqlite3.Error):
-                    self._folder.discard(path)
-                    raise
+                if self._folder.newest() == path:
+                    self._copy(path)
         except Exception:
-            log.exception("The replica could not be built anew")
+            log.exception("The replica could not be copied")
             self._failed_at = time.monotonic()
+
+    def _copy(self, path: Path) -> None:
+        """Only under the lock. Where there is no room for two, the file goes, and whoever reads next builds another."""
+        self._folder.discard_all(but=path)
+        successor = self._folder.new_path()
+        try:
+            copy(path, successor, self._tenant_id)
+            self._folder.publish(successor)
+        finally:
+            self._folder.discard(successor)
+            self._folder.discard(path)
 
     def _brought_up_to_date(self, file: ReplicaFile | None, deadline: Deadline) -> bool:
         """Whether there is a file and it follows this ledger; one that follows another history is removed."""
@@ -159,17 +164,14 @@ class FileKeeper:
         except FileRemoved as error:
             raise ReplicaBuilding from error
 
-    def _build(self, head: Head | None, *, instead_of: Path | None = None) -> ReplicaFile:
-        """`instead_of`: the file that is used until this one is complete."""
-        self._folder.discard_all(but=instead_of)
+    def _build(self, head: Head | None) -> ReplicaFile:
+        self._folder.discard_all()
         path = self._folder.new_path()
         started = time.monotonic()
         try:
             with noticing_removal(path):
                 build(path, self._source, self._tenant_id, head or self._source.head())
                 published = self._folder.publish(path)
-            if instead_of is not None:
-                self._folder.discard(instead_of)
         finally:
             self._folder.discard(path)  # a full disk must not stay full of half a file
         with noticing_removal(published):

@@ -123,6 +123,12 @@ CREATE TABLE certificate_counts (
 ) WITHOUT ROWID;
 """
 
+ROWS = (
+    *("position", "users", "domains", "listing", "blocks", "user_counts", "groups", "issuers", "certificates"),
+    "certificate_counts",
+)
+"""The tables that are what a file says; `trigrams` follows from `listing`, and a new file has seen no `purges`."""
+
 REASON = "CASE status WHEN 'held' THEN 'certificateHold' ELSE coalesce(revocation_reason, 'unspecified') END"
 """Why a certificate is revoked; one on hold is on certificateHold, whatever led to it."""
 

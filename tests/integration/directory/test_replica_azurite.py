@@ -19,7 +19,7 @@ from shared.directory.reader import DirectoryReader
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, UserCertificate
 from shared.directory.records.user import User
-from shared.directory.replica import CertificateQuery, Replica, UserQuery, source
+from shared.directory.replica import CertificateQuery, Replica, UserQuery, schema, source
 from shared.directory.replica.files import ReplicaFile
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.state import StateStore
@@ -121,6 +121,34 @@ def test_tables_log_and_plain_objects_give_the_same_answers(
     from_the_tables = answers(open_replica(ledger))
 
     assert from_the_log == from_the_tables == answers(open_replica(fed_directly))
+
+
+def test_a_file_that_was_copied_gives_the_same_answers_and_follows_the_log(
+    ledger: Ledger, people: list[Record], open_replica: Callable[..., Replica]
+) -> None:
+    write(ledger, people)
+    replica = open_replica(ledger)
+    expected = answers(replica)
+    original = in_use(replica)
+
+    replica._keeper.replace(original)
+    replica._keeper.wait(Deadline.after(REQUEST_BUDGET))
+
+    assert not original.path.exists()
+    assert answers(replica) == expected
+    assert in_use(replica) is not original
+    write(ledger, [replace(user, name=f"New {user.name}") for user in users(50)], new=False)
+    assert answers(replica) == answers(open_replica(ledger))
+
+
+def test_every_table_of_rows_is_copied(ledger: Ledger, open_replica: Callable[..., Replica]) -> None:
+    replica = open_replica(ledger)
+    replica.prepare(Deadline.after(REQUEST_BUDGET))
+    with in_use(replica).reading() as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    of_the_index = {name for name in tables if name.startswith("trigram")}
+    assert tables - of_the_index - {"purges"} == set(schema.ROWS)
 
 
 def test_while_a_large_replica_is_built_the_table_gives_the_same_pages(

@@ -141,12 +141,12 @@ def test_where_there_is_no_room_for_two_replicas_the_old_one_goes_first(
     purge.run(user.id, context())
     attempts: list[Path] = []
 
-    def full(path: Path, *_: object) -> None:
+    def full(_: Path, path: Path, *__: object) -> None:
         attempts.append(path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shared.directory.replica.keeping.build", full)
+        patch.setattr("shared.directory.replica.keeping.copy", full)
         replica.catch_up(soon())
         replica._keeper.wait(soon())
 
