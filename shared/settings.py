@@ -151,6 +151,8 @@ class Settings:
     sync: SyncSettings
     pki: PkiSettings
     notices: NoticeSettings
+    api_public_url: str | None
+    """Where callers reach this API; None: at the host that each request names."""
     trust_bundle: Path | None
     environment: Mapping[str, str] = field(repr=False)
     """All of it, for plug-in signing backends that bring settings of their own."""
@@ -167,6 +169,9 @@ class Settings:
             sync=_sync(reader),
             pki=_pki(reader),
             notices=_notices(reader),
+            api_public_url=reader.parsed(
+                "API_PUBLIC_URL", _web_url if development else _https_url, None, "an https URL without query"
+            ),
             trust_bundle=reader.optional_path("REQUESTS_CA_BUNDLE") or reader.optional_path("SSL_CERT_FILE"),
             environment=dict(environment),
         )
