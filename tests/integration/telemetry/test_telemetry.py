@@ -92,7 +92,8 @@ def test_no_secret_stands_in_the_log(watched: Watched) -> None:
 
 def test_no_secret_and_no_name_is_exported(watched: Watched) -> None:
     trace(watched, "start_sync")  # the last request: all before it have come
-    hidden = {**watched.done.secrets, "UPN": "ada@contoso.example", "name": "Lovelace"}
+    names = {"UPN": "ada@contoso.example", "UPN in a URL": "ada%40contoso.example", "name": "Lovelace"}
+    hidden = {**watched.done.secrets, **names}
     sent = b"".join(watched.collector.raw)
 
     assert {what for what, secret in hidden.items() if secret.encode() in sent} == set()
