@@ -197,9 +197,12 @@ jobs_option = click.option(
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check every line, change nothing.")
 
 
-def finish(summary: Summary) -> None:
-    """Exit code 1 if anything was refused, with the first reasons. Raises click.ClickException."""
+def finish(summary: Summary, unit: str = "Line") -> None:
+    """Exit code 1 if anything was refused, with the first reasons. Raises click.ClickException.
+
+    `unit`: what the numbers of the lines are.
+    """
     if summary.refused:
-        first = [f"Line {refused['line']}: {refused['error']}" for refused in summary.refused[:5]]
+        first = [f"{unit} {refused['line']}: {refused['error']}" for refused in summary.refused[:5]]
         more = len(summary.refused) - len(first)
         raise click.ClickException("\n".join(first) + (f"\nand {more} more." if more else ""))

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
+from shared.cli.bulk_file import LineRefused
 from shared.cli.console import iso
 from shared.pki.key_delivery import pack
 from shared.pki.keys import KeyType, PrivateKey, generate_key, signature_hash
@@ -42,9 +43,14 @@ class KeyFiles:
         self._base = folder / name
 
     def csr(self, key_type: KeyType) -> str:
-        """A request for the key in the folder, which is made if it is not there. Again the same, if called again."""
+        """A request for the key in the folder, which is made if it is not there. Again the same, if called again.
+
+        Raises LineRefused where an earlier run has finished files of this name: a key is never overwritten.
+        """
         key_file, csr_file = self._file(".key.pem"), self._file(".csr.pem")
         if not csr_file.exists():
+            if self._file(".crt.pem").exists():
+                raise LineRefused(f"{self._base} has the files of another run: name another folder.")
             key = self._key() if key_file.exists() else generate_key(key_type)
             _write(key_file, _pkcs8(key))
             _write(csr_file, _request(key))

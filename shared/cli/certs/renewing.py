@@ -76,7 +76,7 @@ def renew(
         with open_results(kept) as keeper:
             summary = work_through("Renewing", lines, keeper, jobs, partial(_renew, desk, keeper), desk.tidy)
     emit(summary.as_json(None if dry_run else kept), as_json, lambda: str(summary))
-    finish(summary)
+    finish(summary, "Line" if file else "Certificate")
 
 
 def _lines(certificate_ids: tuple[int, ...], file: Path | None, expiring_within: int | None) -> list[Line]:

@@ -85,7 +85,7 @@ def revoke(
         with open_results(results) as keeper:
             summary = work_through("Revoking", lines, keeper, jobs, partial(_revoke, reason, comment))
     emit(summary.as_json(None if dry_run else results), as_json, lambda: str(summary))
-    finish(summary)
+    finish(summary, "Line" if file else "Certificate")
 
 
 @click.command()

@@ -119,6 +119,19 @@ def test_refused_lines_are_told_and_tried_again_and_done_ones_are_not(ca: TestCa
     assert sorted(statuses) == [(2, "done"), (3, "done"), (3, "refused"), (4, "done"), (4, "refused"), (5, "done")]
 
 
+def test_another_run_does_not_overwrite_keys(ca: TestCa, run: Run, tmp_path: Path) -> None:
+    file, out = csv(tmp_path, "user_id", "1"), tmp_path / "out"
+    arguments = ["certs", "issue", "--file", str(file), "--out", str(out), "--key", "P-256", "--json"]
+    run(*arguments)
+    key = (out / "00002-user-1.key.pem").read_bytes()
+
+    refused = as_json(run(*arguments, "--results", str(tmp_path / "of_another_run"), code=1))["refused"]
+
+    assert "name another folder" in refused[0]["error"]
+    assert (out / "00002-user-1.key.pem").read_bytes() == key
+    assert len(ca.certificates()) == 1
+
+
 def test_a_dry_run_finds_what_would_be_refused_and_leaves_nothing_behind(ca: TestCa, run: Run, tmp_path: Path) -> None:
     file = csv(tmp_path, "user_id,validity_days,csr", "1,,", "2,3650,", "3,,missing.csr", "4,,")
     ca.change_user(ca.add_user(), is_active=False)
@@ -206,8 +219,8 @@ def test_certificates_are_renewed_by_id_by_file_and_by_their_end(ca: TestCa, run
     leaf = x509.load_pem_x509_certificate((tmp_path / f"out/renews-{by_user[4]}.crt.pem").read_bytes())
     key = serialization.load_pem_private_key((tmp_path / f"out/renews-{by_user[4]}.key.pem").read_bytes(), None)
     assert leaf.public_key() == key.public_key()
-    refused = run("certs", "renew", str(by_user[1]), "--out", out, "--results", str(tmp_path / "other"), code=1)
-    assert "was renewed by" in refused.stderr
+    refused = run("certs", "renew", str(by_user[1]), "--out", str(tmp_path / "other"), code=1)
+    assert f"Certificate {by_user[1]}: Certificate {by_user[1]} was renewed by" in refused.stderr
 
 
 def test_a_holder_s_own_key_is_renewed_by_its_csr(ca: TestCa, run: Run, tmp_path: Path) -> None:
