@@ -48,6 +48,12 @@ class Forbidden(AppError):
         self.headers: Mapping[str, str] = {"WWW-Authenticate": challenge}
 
 
+def lacks(permission: Permission) -> Forbidden:
+    """What a caller without this permission is told."""
+    names = dict.fromkeys((permission, Permission.MANAGE))
+    return Forbidden(f"This needs the app role or ability {' or '.join(names)}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An authenticated caller."""
@@ -58,8 +64,7 @@ class Identity:
     def require(self, permission: Permission) -> None:
         """Raises Forbidden."""
         if permission not in self.permissions:
-            names = dict.fromkeys((permission, Permission.MANAGE))
-            raise Forbidden(f"This needs the app role or ability {' or '.join(names)}.")
+            raise lacks(permission)
 
 
 class Authenticator:

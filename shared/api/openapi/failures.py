@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
-from shared.api.authentication import Forbidden, Unauthenticated
+from shared.api.authentication import Unauthenticated, lacks
 from shared.api.body import BodyTooLarge, MalformedBody, NotJson
 from shared.api.errors import HttpsRequired, MalformedIdempotencyKey, MalformedUrl, NoSuchId, RouteNotFound
 from shared.api.openapi.parameters import local_ids
@@ -144,7 +144,6 @@ RULES: tuple[tuple[Applies, tuple[AppError, ...]], ...] = (
     (_is_idempotent, (MalformedIdempotencyKey("The Idempotency-Key header must come once, without a comma."),)),
     (_needs_credentials, (Unauthenticated("invalid_token", "The API token is unknown, revoked or expired."),)),
     (_with(Permission.VALIDATE), (TokenRejected(TokenError.WRONG_AUDIENCE),)),
-    (_needs_credentials, (Forbidden("This needs the app role or ability entra:read or manage-entra-integration."),)),
     (_refuses_http, (HttpsRequired("Use https: over http only CA certificates, CRLs and OCSP are served."),)),
     (_names("asset"), (RouteNotFound("The route api/docs/nothing could not be found."),)),
     (_hands_out_what_is_stored, (pki.IssuerNotFound(_ISSUER),)),
@@ -210,6 +209,7 @@ SHARED_FAILURES: tuple[AppError, ...] = tuple(failure for _, failures in RULES f
 def failures_of(route: Route) -> list[AppError]:
     """One error for each code that the route may answer with, but for the statuses of its regular replies."""
     found = [failure for applies, failures in RULES if applies(route) for failure in failures]
+    found += [lacks(route.permission)] if route.permission is not None else []
     found += [NoSuchId(kind, "7") for kind in local_ids(route)]
     found += [failure for model in (route.body, route.query) if (failure := _refusal(model)) is not None]
     return [failure for failure in found if failure.status not in route.also]
