@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from functions import (
+    anchor_log,
     bulk_sync_users,
     docs_asset,
     docs_page,
@@ -40,6 +41,7 @@ from functions import (
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for module in (
+    anchor_log,
     bulk_sync_users,
     docs_asset,
     docs_page,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from shared.pki.expiry_notices import ExpiryNotices
     from shared.pki.expiry_status import NoticeStatuses
     from shared.pki.issuance import Issuance
+    from shared.pki.log_anchors import LogAnchors
     from shared.pki.ocsp import OcspResponder
     from shared.pki.policy import IssuancePolicy
     from shared.pki.purge import UserPurge
@@ -111,14 +112,22 @@ class Services:
 
     @built_once
     def blobs(self) -> "BlobStore":
+        return self._container(self.settings.storage.table)
+
+    @built_once
+    def anchor_blobs(self) -> "BlobStore":
+        """A container of its own, which can be made immutable."""
+        return self._container(f"{self.settings.storage.table}-anchors")
+
+    def _container(self, name: str) -> "BlobStore":
         from shared.directory.blobs import BlobStore
 
         storage = self.settings.storage
         if storage.connection_string:
-            return BlobStore.from_connection_string(storage.connection_string, storage.table)
+            return BlobStore.from_connection_string(storage.connection_string, name)
         from azure.identity import DefaultAzureCredential
 
-        return BlobStore.from_endpoint(str(storage.blobs_url), storage.table, DefaultAzureCredential())
+        return BlobStore.from_endpoint(str(storage.blobs_url), name, DefaultAzureCredential())
 
     @built_once
     def replica(self) -> "Replica":
@@ -389,6 +398,12 @@ class Services:
 
         signers = OcspSigners(OcspCertification(self.ledger, self.authority))
         return OcspResponder(self.authority, OcspStatuses(self.ledger, self.replica, self.crl_reader), signers)
+
+    @built_once
+    def log_anchors(self) -> "LogAnchors":
+        from shared.pki.log_anchors import LogAnchors
+
+        return LogAnchors(self.ledger, lambda: self.authority, self.anchor_blobs)
 
     @built_once
     def sweeper(self) -> "Sweeper":

@@ -15,6 +15,7 @@ from shared.directory.records.base import format_time
 if TYPE_CHECKING:
     from shared.directory.audit import AuditReport
     from shared.directory.log import LogOperation, LogRow
+    from shared.pki.log_anchors import FoundAnchors
 
 _SHOWN_KEYS = 3
 
@@ -51,14 +52,20 @@ def list_changes(key: str | None, action: str | None, actor: str | None, after: 
 @json_option
 @click.pass_context
 def verify_log(context: click.Context, as_json: bool) -> None:
-    """Check the hash chain, and every record against the log. Exit code 1: something is altered, added or missing."""
+    """Check the hash chain, every record against the log, and the log against the hashes that the CA signed.
+
+    Exit code 1: something is altered, added or missing.
+    """
     from shared.directory.audit import verify
     from shared.services import services
 
+    anchors = services().log_anchors.found()
     with progress("Checking log and records") as advance:
-        report = verify(services().ledger.partition, progress=advance)
-    emit(asdict(report), as_json, lambda: _verdict(report))
-    if not report.is_clean:
+        signed = [(anchor.seq, anchor.hash) for anchor in anchors.good]
+        report = verify(services().ledger.partition, anchors=signed, progress=advance)
+    data = {**asdict(report), "anchors": asdict(anchors)}
+    emit(data, as_json, lambda: f"{_verdict(report)}\n{_signed(anchors)}")
+    if not report.is_clean or anchors.problems:
         context.exit(1)
 
 
@@ -99,6 +106,19 @@ def _who_what(operation: "LogOperation") -> tuple[str, str]:
     more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
     actor = f"{operation.actor.kind} {operation.actor.name or operation.actor.id}"
     return actor, "\n".join(keys[:_SHOWN_KEYS]) + more
+
+
+def _signed(anchors: "FoundAnchors") -> str:
+    last = max(anchors.good, key=lambda anchor: anchor.seq, default=None)
+    lines = ["No hash of the log was signed yet: a whole new log could not be told from this one."]
+    if last is not None:
+        moment = f"{last.signed_at:%Y-%m-%d %H:%M} UTC"
+        lines = [f"{len(anchors.good)} signed hashes were compared, the last of log row {last.seq}, signed {moment}."]
+    if anchors.left_behind:
+        first = min(anchor.seq for anchor in anchors.left_behind)
+        lines.append(f"{len(anchors.left_behind)} more, from log row {first} on, are of what a restore left behind.")
+    lines += [f"[red]Not an anchor[/red]: {escape(printable(problem))}" for problem in anchors.problems]
+    return "\n".join(lines)
 
 
 def _verdict(report: "AuditReport") -> str:

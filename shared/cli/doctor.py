@@ -77,6 +77,7 @@ def _checks(services: "Services") -> "list[Check]":
         Check("Entra: tenant sync", partial(entra.tenant_sync, services), directory),
         Check("CA: keys", partial(signing.issuers, services), directory),
         Check("CA: CRLs", partial(signing.crls, services), ("CA: keys",)),
+        Check("CA: log anchors", partial(signing.anchors, services), directory),
         Check("CA: public addresses", partial(network.public_addresses, services), directory),
         Check("search index", partial(machine.replica_space, services), directory),
     ]

@@ -97,6 +97,11 @@ class BlobStore:
             except ResourceExistsError:
                 return
 
+    def exists(self) -> bool:
+        """Whether the container is there."""
+        with _translated():
+            return bool(self._client.exists())
+
     def put_new(self, name: str, data: bytes | Path) -> Blob:
         """Stores bytes, or a file, under a name that is not taken; the same content again does no harm.
 

@@ -83,7 +83,8 @@ class Reconciliation:
         """
         given = [_parsed(crl) for crl in crls]
         owners = [self._owner(crl) for crl in given]
-        self._skip_ids(skip_ids, context)
+        if skip_ids or skip_numbers:
+            self._skip_ids(skip_ids, context)
         return [
             self._reconcile(
                 issuer,
@@ -143,15 +144,17 @@ class Reconciliation:
         raise CrlNotOurs(crl.issuer.rfc4514_string())
 
     def _skip_ids(self, count: int, context: Context) -> None:
+        last_seq = self._ledger.head().seq
+
         def decide(tx: Transaction) -> None:
             for sequence in (User.SEQUENCE, Certificate.SEQUENCE, ApiToken.SEQUENCE):
                 for _ in range(count):
                     tx.next_id(str(sequence))
             tx.next_id(LOCAL_USERS)  # says that the ids of users have holes
-            tx.put(Restore(id=tx.next_id("restore"), reconciled_at=tx.time, skipped_ids=count))
+            restore_id = tx.next_id("restore")
+            tx.put(Restore(id=restore_id, reconciled_at=tx.time, skipped_ids=count, last_seq=last_seq))
 
-        if count:
-            self._ledger.commit(Request("ids.skipped", context, decide), context.deadline)
+        self._ledger.commit(Request("ids.skipped", context, decide), context.deadline)
 
 
 @dataclass(frozen=True)

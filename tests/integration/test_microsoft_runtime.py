@@ -26,6 +26,7 @@ ENTRA = "/api/v1/entra-id"
 PKI = "/api/v1/pki/{issuer_id}"
 TIMERS = frozenset(
     {
+        "anchor_log",
         "publish_crls",
         "publish_snapshot",
         "send_expiry_notices",

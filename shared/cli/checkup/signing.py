@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shared.services import Services
 
 TRIAL_TIME = timedelta(seconds=20)
+SIGNED_LATELY = timedelta(days=3)
+"""One run of the timer may fail."""
 TRIAL_TEXT = b"entra-pki doctor: a trial signature. This text is no certificate, no CRL and no OCSP response. "
 """What a trial signature is over, with 32 random bytes behind it. Whatever else this key signs is DER that begins with
 the byte 30 hex (SEQUENCE); this begins with a letter, so the signature can never be taken for one of anything."""
@@ -38,6 +40,21 @@ def crls(services: "Services") -> Sequence[Finding]:
     mark = Mark.WARNING if found.status is HealthStatus.DEGRADED else Mark.FAILED
     remedy = "`manage.py crl publish` makes one now; the timer publish_crls should: is the function app running?"
     return [Finding(mark, found.reason or str(found.status), remedy)]
+
+
+def anchors(services: "Services") -> Sequence[Finding]:
+    """The log is signed every day, and every signature is good. Whether the log agrees is for `audit verify`."""
+    found = services.log_anchors.found()
+    findings = [failed(problem, "Somebody wrote there by hand: find out who.") for problem in found.problems]
+    last = max((anchor.signed_at for anchor in found.good), default=None)
+    remedy = "The timer anchor_log signs every day: is the function app running?"
+    if last is None:
+        findings.append(warning("The log was never signed: a rewritten one could not be told from it.", remedy))
+    elif system_clock() - last > SIGNED_LATELY:
+        findings.append(warning(f"The log was signed last on {last:%Y-%m-%d}.", remedy))
+    else:
+        findings.append(ok(f"The log was signed last on {last:%Y-%m-%d %H:%M} UTC."))
+    return findings
 
 
 def _issuer(services: "Services", issuer: "IssuerMaterial") -> list[Finding]:

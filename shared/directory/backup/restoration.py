@@ -145,8 +145,8 @@ class Restoration:
             with suppress(StateChanged):
                 self._tables.put(self._partition.name, NEXT_HEAD_KEY, encode_row(encode_head(summary.head)), "")
         ledger = Ledger(self._tables, self._partition.name, head_key=NEXT_HEAD_KEY)
-        _forget_leases(ledger, context)
         prepared = prepare(ledger)
+        _forget_leases(ledger, context)
         self._mark(_Marker(summary.sha256, marker.rows, complete=True))
         self._open()
         self._state.delete(MARKER)

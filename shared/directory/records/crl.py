@@ -75,6 +75,8 @@ class Restore(Record):
     id: int
     reconciled_at: datetime
     skipped_ids: int
+    last_seq: int | None = None
+    """The last log row of what was restored; None where that was not noted. Later ones of the same numbers are lost."""
 
     @property
     def key(self) -> str:

@@ -76,6 +76,7 @@ def failures(findings: Findings) -> dict[str, str]:
 def test_a_good_installation_passes(stack: Stack, examine: Examine) -> None:
     stack.entra.add_user("ada@contoso.example")
     stack.fire_timer("sync_tenant")
+    stack.fire_timer("anchor_log")
 
     findings = examine(code=0)
 

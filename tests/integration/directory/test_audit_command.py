@@ -21,16 +21,28 @@ from shared.context import Actor, ActorKind, Context
 from shared.directory.ledger import Ledger
 from shared.directory.rows import encode_row
 from shared.directory.tables import TableStore
+from shared.pki.log_anchors import FoundAnchors
 from tests.support.ledger_story import change_note, count_up, note_key, soon, write_note
 
 Run = Callable[..., Result]
 ADA = Actor(ActorKind.USER, "6f5e", "Ada [red]Love\x1blace")
 
 
+class NoAnchors:
+    """A directory whose log was never signed."""
+
+    @staticmethod
+    def found() -> FoundAnchors:
+        return FoundAnchors((), (), ())
+
+
+no_anchors = NoAnchors()
+
+
 @pytest.fixture
 def run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Run:
     """On a ledger of four log rows."""
-    monkeypatch.setattr(shared.services, "services", lambda: SimpleNamespace(ledger=ledger))
+    monkeypatch.setattr(shared.services, "services", lambda: SimpleNamespace(ledger=ledger, log_anchors=no_anchors))
     ledger.commit_all([write_note("one", "request-1"), write_note("two", "request-2")], soon())
     ledger.commit(replace(change_note(2, "better"), context=Context(ADA, "request-3")), soon())
     ledger.commit(count_up("a", "request-4"), soon())
