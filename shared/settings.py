@@ -320,9 +320,9 @@ def _storage(read: _Reader) -> StorageSettings:
             )
     table = read.parsed(
         "DIRECTORY_TABLE",
-        _pattern(r"[a-z][a-z0-9]{2,62}"),
+        _pattern(r"[a-z][a-z0-9]{2,54}"),
         "directory",
-        "3 to 63 lower-case letters and digits, a letter first",
+        "3 to 55 lower-case letters and digits, a letter first",
     )
     return StorageSettings(connection_string, tables_url, blobs_url, table)
 
