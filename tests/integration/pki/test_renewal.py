@@ -292,6 +292,28 @@ def test_a_renewal_that_died_makes_way_once_its_minute_is_over_and_is_then_revok
     assert life.now(lost).status is CertificateStatus.REVOKED
 
 
+@pytest.mark.parametrize("own_key", [True, False], ids=["csr", "server key"])
+def test_a_renewal_that_died_and_is_asked_for_again_has_one_successor(
+    life: Life, monkeypatch: pytest.MonkeyPatch, own_key: bool
+) -> None:
+    wanted: dict[str, Any] = {"csr": make_csr(generate_key(KeyType.P_256))} if own_key else {"key_size": 2048}
+    with monkeypatch.context() as patch:
+        patch.setattr(life.ca.issuance, "_commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            life.renew(life.old.id, once="monday", **wanted)
+    (lost,) = [each for each in life.ca.certificates() if each.status is CertificateStatus.PENDING]
+    assert refusal(lambda: life.renew(life.old.id, once="monday", **wanted)).code == "idempotency_in_flight"
+    life.after(seconds=61)
+
+    new = life.renew(life.old.id, once="monday", **wanted).certificate
+
+    assert (new.id == lost.id) is own_key  # the same bytes are signed where the requester has the key
+    assert life.now(life.old).renewed_by == new.id
+    assert [row.renewed_by for row in life.ledger.scan(Succession)] == [new.id]
+    live = [each.id for each in life.ca.certificates() if each.renews and each.status is CertificateStatus.ISSUED]
+    assert live == [new.id]
+
+
 def test_a_swept_renewal_leaves_the_old_certificate_to_be_renewed(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(life.ca.issuance, "_commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
