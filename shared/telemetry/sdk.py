@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -70,7 +70,7 @@ def make_recorder(exporters: Sequence[Exporter], environment: Mapping[str, str] 
     """
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # of a lost batch, not of each attempt
     made = [(_span_exporter(each), _metric_exporter(each)) for each in exporters]
-    resource = Resource.create(resource_attributes(environment))
+    resource = described(environment)
     sampler = None if environment.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON  # and not as host or caller would have it
     traces = TracerProvider(sampler, resource, shutdown_on_exit=False)
     for spans, _ in made:
@@ -103,13 +103,13 @@ def _shut_down_at_exit(traces: TracerProvider, metrics: MeterProvider) -> None:
     atexit.register(end)
 
 
-def resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
-    """Who speaks; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+def described(environment: Mapping[str, str]) -> Resource:
+    """Who speaks; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES of this process win.
 
     https://opentelemetry.io/docs/specs/semconv/resource/faas/ and .../resource/cloud/
     """
     found = {
-        "service.name": environment.get("OTEL_SERVICE_NAME") or environment.get("WEBSITE_SITE_NAME") or SERVICE,
+        "service.name": environment.get("WEBSITE_SITE_NAME") or SERVICE,
         "service.instance.id": str(uuid.uuid4()),  # of this process: an instance has several
     }
     if "WEBSITE_SITE_NAME" in environment:
@@ -120,7 +120,7 @@ def resource_attributes(environment: Mapping[str, str]) -> dict[str, str]:
         }
         found |= {"cloud.provider": "azure", "cloud.platform": "azure.functions"}
         found |= {name: environment[variable] for name, variable in azure.items() if environment.get(variable)}
-    return found
+    return Resource.create(found).merge(OTELResourceDetector().detect())
 
 
 def _span_exporter(exporter: Exporter) -> SpanExporter:

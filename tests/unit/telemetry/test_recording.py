@@ -20,7 +20,7 @@ from shared.telemetry import names, recorder
 from shared.telemetry.calls import Peer, http_call, table_call, url_template
 from shared.telemetry.commits import count_certificates
 from shared.telemetry.names import INSTRUMENTS
-from shared.telemetry.sdk import SdkRecorder, resource_attributes
+from shared.telemetry.sdk import SdkRecorder, described
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -163,18 +163,20 @@ def test_gauges_are_reckoned_when_they_are_read(recorded: Recorded) -> None:
     assert recorded.points(names.SYNC_LAG) == [({}, 300)]
 
 
-def test_an_instance_in_azure_says_which_it_is() -> None:
+def test_an_instance_in_azure_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     azure = {"WEBSITE_SITE_NAME": "pki-prod", "WEBSITE_INSTANCE_ID": "i1", "REGION_NAME": "West Europe"}
 
-    found = resource_attributes(azure)
+    found = dict(described(azure).attributes)
 
-    assert found.pop("service.instance.id")
-    assert found == {
-        "service.name": "pki-prod",
+    assert found["service.instance.id"]
+    assert {name: value for name, value in found.items() if name.partition(".")[0] in ("faas", "cloud")} == {
         "faas.name": "pki-prod",
         "faas.instance": "i1",
         "cloud.region": "West Europe",
         "cloud.provider": "azure",
         "cloud.platform": "azure.functions",
     }
-    assert resource_attributes({"OTEL_SERVICE_NAME": "ca"})["service.name"] == "ca"
+    assert found["service.name"] == "pki-prod"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=ca,deployment.environment.name=prod")
+    told = described(azure).attributes
+    assert (told["service.name"], told["deployment.environment.name"]) == ("ca", "prod")
