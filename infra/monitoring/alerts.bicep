@@ -67,6 +67,13 @@ var rules = [
     query: loadTextContent('queries/key-touched.kql')
   }
   {
+    name: 'log-not-signed'
+    title: 'The log of all changes has not been signed for a day'
+    severity: 2
+    window: 'P2D'
+    query: loadTextContent('queries/log-not-signed.kql')
+  }
+  {
     name: 'throttled'
     title: 'Graph, Key Vault or the app throttles'
     severity: 3
@@ -110,7 +117,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
     description: 'What it looks for and what to do: docs/observability.md.'
     severity: rule.severity
     enabled: true
-    evaluationFrequency: 'PT5M'
+    evaluationFrequency: rule.window == 'P2D' ? 'PT1H' : 'PT5M'
     windowSize: rule.window
     scopes: [workspaceId]
     // The tables come into being with the first line of log.

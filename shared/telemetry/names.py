@@ -156,6 +156,7 @@ FIELDS: Mapping[Event, tuple[str, ...]] = {
         *("crls_published", "crls_failed", "crl_remaining_s", "crl_age_s", "issuer_remaining_s"),
         *("swept", "waiting", "failed", "forgotten", "settled", "ended_holds", "superseded"),
         *("raised", "delivered", "dropped", "open", "dead"),
+        "log_row",
     ),
     Event.SYNC: (
         *_COMMON,

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 import shared
-from function_app import app
 from shared.context import ActorKind
 from shared.entra.tenant_sync.report import Outcome
 from shared.telemetry.lines import Line
 from shared.telemetry.names import FIELDS, INSTRUMENTS, Event
 from shared.telemetry.work import FAILED, OK, REFUSED
 from tests.deployment.conftest import INFRA
+from tests.support.app_functions import TRIGGERS
 from tests.support.bicep.azure import Azure
 from tests.support.bicep.evaluation import Deployment, deploy
 
 MONITORING = INFRA / "monitoring"
 WORKSPACE = "/subscriptions/1/resourceGroups/pki/providers/Microsoft.OperationalInsights/workspaces/log"
-FUNCTIONS = {function.get_function_name() for function in app.get_functions()}
+FUNCTIONS = set(TRIGGERS)
 METRICS = {instrument.name: instrument for instrument in INSTRUMENTS}
 VALUES = {"outcome": {OK, REFUSED, FAILED, *Outcome}, "operation": FUNCTIONS, "actor_kind": set(ActorKind)}
 
@@ -101,7 +101,7 @@ def test_every_query_file_is_an_alert_with_somebody_to_write_to(deployed: Deploy
         [criterion] = rule.properties["criteria"]["allOf"]
         assert criterion["query"] == QUERIES[name]
         assert (rule.properties["scopes"], rule.properties["actions"]) == ([WORKSPACE], {"actionGroups": [group.id]})
-        assert rule.properties["windowSize"] in ("PT15M", "PT1H")
+        assert rule.properties["windowSize"] in ("PT15M", "PT1H", "P2D")
     assert [each["emailAddress"] for each in group.properties["emailReceivers"]] == ["pki@contoso.example"]
 
 

@@ -14,15 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.ocsp import OCSPRequestBuilder
 
-from function_app import app
 from local.entra.directory_control import DirectoryObject
 from local.stack import ABILITY, ApiClient, Stack
 from shared.pki.keys import KeyType, generate_key
+from tests.support.app_functions import TRIGGERS
 from tests.support.pki import make_csr
 
-TIMERS = tuple(
-    str(each.get_function_name()) for each in app.get_functions() if isinstance(each.get_trigger(), TimerTrigger)
-)
+TIMERS = tuple(name for name, trigger in TRIGGERS.items() if isinstance(trigger, TimerTrigger))
 
 
 @dataclass
