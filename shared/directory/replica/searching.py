@@ -127,7 +127,8 @@ class Search:
     def _every_text(self) -> tuple[str, Sequence[str]]:
         markers = sum(1 << MARKERS.index(term) for term in self.terms if term in MARKERS)
         others = [term for term in self.terms if term not in MARKERS]
-        contains = " OR ".join([f"markers & {markers}", *["instr(folded, ?)"] * len(others)])
+        conditions = [f"markers & {markers}"] if markers else []
+        contains = " OR ".join(conditions + ["instr(folded, ?)"] * len(others))
         return f"listing WHERE ({contains}){self.conditions}", others
 
 
