@@ -48,7 +48,7 @@ def list_changes(key: str | None, action: str | None, actor: str | None, after: 
     emit([_plain(row, operation) for row, operation in latest], as_json, lambda: _table(iter(latest)))
 
 
-@command.command("verify")
+@command.command("verify", short_help="Check that nobody altered log or records.")
 @json_option
 @click.pass_context
 def verify_log(context: click.Context, as_json: bool) -> None:
