@@ -46,6 +46,7 @@ class Demo:
         self._members = [user for user in self._people if _is_member(user)]
         self._local_ids: dict[str, int] = {}
         self._issuer_id = self._crl = ""
+        self._certificate_id = 0
 
     def tell(self) -> None:
         self.ask_for_health()
@@ -55,6 +56,7 @@ class Demo:
         self.list_and_search()
         self.provision_client_certificate()
         self.provision_mail_certificate()
+        self.renew_a_certificate()
         self.follow_a_departure()
         self.validate_tokens()
         self.refuse_a_local_user()
@@ -132,7 +134,7 @@ class Demo:
             user_id = self._local_ids[self._members[0].id]
             issued = self._answer(self._api.post("provision-certificate", json={"user_id": user_id}), 201)
             certificate = issued["certificate"]
-            self._issuer_id = certificate["issuer_id"]
+            self._issuer_id, self._certificate_id = certificate["issuer_id"], certificate["id"]
             expect(issued["private_key_available"], "the private key made here is in the reply")
             leaf = self._write("client_auth.pem", certificate["pem"])
             chain = self._write("chain.pem", certificate["chain_pem"])
@@ -169,6 +171,18 @@ class Demo:
             address = openssl("x509", "-in", str(leaf), "-noout", "-email").strip()
             expect(address == self._members[1].properties["mail"], f"it names the user's mail address: {address}")
             self._story.say(f"for {address}; openssl opens {path.name} and verifies what is in it")
+
+    def renew_a_certificate(self) -> None:
+        with self._story.step("Renew the first one: POST /certificates/{certificate}/renew"):
+            old = f"certificates/{self._certificate_id}"
+            renewed = self._answer(self._api.post(f"{old}/renew", json={}), 201)["certificate"]
+            leaf = self._write("client_auth.renewed.pem", renewed["pem"])
+            openssl("verify", "-x509_strict", "-CAfile", str(self._output / "chain.pem"), str(leaf))
+            replaced = self._answer(self._api.get(old), 200)["certificate"]
+            expect(replaced["renewed_by"] == renewed["id"], "the old certificate names its successor")
+            expect(replaced["status"] == "active", "the old certificate holds until the overlap ends")
+            self._answer(self._api.post(f"{old}/renew", json={}), 409)
+            self._story.say(f"certificate {renewed['id']} in the place of {replaced['id']}; a second renewal gets a 409")
 
     def follow_a_departure(self) -> None:
         person = self._members[0]
@@ -234,7 +248,8 @@ class Demo:
             self._story.say(refused["message"])
 
     def verify_the_audit_log(self) -> None:
-        with self._story.step("Verify the log of all changes: manage.py audit verify"):
+        with self._story.step("Sign the log and verify it: anchor_log, manage.py audit verify"):
+            self._stack.fire_timer("anchor_log")
             for line in self._stack.manage("audit", "verify").splitlines():
                 self._story.say(line.strip())
 

@@ -22,7 +22,7 @@ def test_the_demo_does_every_step_and_leaves_what_it_issued(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "15 steps, all as they should be" in done.stdout
+    assert "16 steps, all as they should be" in done.stdout
     issued = {path.name for path in (tmp_path / "output").iterdir()}
     assert {"chain.pem", "client_auth.pem", "client_auth.key.pem", "email_protection.p12"} <= issued
     assert (tmp_path / "output" / "client_auth.key.pem").stat().st_mode & 0o077 == 0
