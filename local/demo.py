@@ -182,7 +182,9 @@ class Demo:
             expect(replaced["renewed_by"] == renewed["id"], "the old certificate names its successor")
             expect(replaced["status"] == "active", "the old certificate holds until the overlap ends")
             self._answer(self._api.post(f"{old}/renew", json={}), 409)
-            self._story.say(f"certificate {renewed['id']} in the place of {replaced['id']}; a second renewal gets a 409")
+            self._story.say(
+                f"certificate {renewed['id']} in the place of {replaced['id']}; a second renewal gets a 409"
+            )
 
     def follow_a_departure(self) -> None:
         person = self._members[0]
@@ -250,8 +252,7 @@ class Demo:
     def verify_the_audit_log(self) -> None:
         with self._story.step("Sign the log and verify it: anchor_log, manage.py audit verify"):
             self._stack.fire_timer("anchor_log")
-            for line in self._stack.manage("audit", "verify").splitlines():
-                self._story.say(line.strip())
+            self._story.say(" ".join(self._stack.manage("audit", "verify").split()))
 
     def _statistics(self) -> dict[str, Any]:
         return self._answer(self._api.get("statistics"), 200)
