@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -111,7 +111,7 @@ class LogAnchors:
         except CaNotInitialized:
             return None
         self._blobs.create_if_missing()
-        last = max(self.found().good, key=lambda anchor: anchor.seq, default=None)
+        last = self._last_good()
         if head.seq == 0 or (last is not None and last.seq == head.seq):
             return None
         self._follow(last, head.seq, head.last_hash)
@@ -124,31 +124,42 @@ class LogAnchors:
         self._blobs.put_new(f"{self._folder}{head.seq:016d}-{hashlib.sha256(encoded).hexdigest()[:16]}", encoded)
         return anchor
 
-    def found(self) -> FoundAnchors:
-        """All anchors, each with its signature checked."""
+    def found(self, newest: int | None = None) -> FoundAnchors:
+        """All anchors, or so many of the newest, each with its signature checked."""
         good, left_behind, problems = list[Anchor](), list[Anchor](), list[str]()
+        names = self._names()
+        for name, anchor, is_left_behind in self._checked(names if newest is None else names[-newest:]):
+            if anchor is None:
+                problems.append(f"{name} is no anchor that an issuer of this directory signed.")
+            else:
+                (left_behind if is_left_behind else good).append(anchor)
+        return FoundAnchors(tuple(good), tuple(left_behind), tuple(problems))
+
+    def _last_good(self) -> Anchor | None:
+        newest_first = self._checked(reversed(self._names()))
+        return next((anchor for _, anchor, is_left_behind in newest_first if anchor and not is_left_behind), None)
+
+    def _checked(self, names: Iterable[str]) -> Iterator[tuple[str, Anchor | None, bool]]:
+        """Each name with its anchor, None if it is none, and whether a restore left it behind."""
         restores = list(self._ledger.scan(Restore))
         keys = {issuer.id: IssuerMaterial.of(issuer).public_key for issuer in self._ledger.scan(Issuer) if issuer.der}
-        for name in self._names():
+        for name in names:
             try:
-                anchor = self._checked(self._blobs.get(name), keys)
-            except (ValueError, KeyError, TypeError, InvalidSignature, BlobDamaged) as error:
-                problems.append(
-                    f"{name} is no anchor that an issuer of this directory signed ({type(error).__name__})."
-                )
-                continue
-            (left_behind if _is_left_behind(anchor, restores) else good).append(anchor)
-        return FoundAnchors(tuple(good), tuple(left_behind), tuple(problems))
+                anchor = self._verified(self._blobs.get(name), keys)
+            except (ValueError, KeyError, TypeError, InvalidSignature, BlobDamaged):
+                yield name, None, False
+            else:
+                yield name, anchor, _is_left_behind(anchor, restores)
 
     @property
     def _folder(self) -> str:
         return f"{self._ledger.tenant_id}/"
 
-    def _names(self) -> Iterator[str]:
-        if self._blobs.exists():
-            yield from (blob.name for blob in self._blobs.list(self._folder))
+    def _names(self) -> list[str]:
+        """Of this tenant's blobs: by name is by log row."""
+        return sorted(blob.name for blob in self._blobs.list(self._folder)) if self._blobs.exists() else []
 
-    def _checked(self, content: bytes | None, keys: Mapping[str, PublicKey]) -> Anchor:
+    def _verified(self, content: bytes | None, keys: Mapping[str, PublicKey]) -> Anchor:
         fields = json.loads(content or b"")
         statement, signature = str(fields["statement"]), base64.b64decode(fields["signature"], validate=True)
         anchor = Anchor.parse(statement)

@@ -1,6 +1,7 @@
 """Other hosts: reachable, trusted, of one mind about the time; and our own addresses, as certificates name them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -38,8 +39,9 @@ def hosts(settings: "Settings") -> dict[str, str]:
     storage, found = settings.storage, dict[str, str]()
     found["Entra ID"], found["Microsoft Graph"] = settings.entra.authority_host, settings.entra.graph_base_url
     if storage.connection_string:
-        found["Table storage"] = TableServiceClient.from_connection_string(storage.connection_string).url
-        found["Blob storage"] = BlobServiceClient.from_connection_string(storage.connection_string).url
+        with suppress(ValueError):  # a malformed one is for the check of the storage to tell
+            found["Table storage"] = TableServiceClient.from_connection_string(storage.connection_string).url
+            found["Blob storage"] = BlobServiceClient.from_connection_string(storage.connection_string).url
     else:
         found["Table storage"], found["Blob storage"] = str(storage.tables_url), str(storage.blobs_url)
     if settings.pki.signing_backend == "key_vault" and settings.pki.key_vault_url:

@@ -80,6 +80,8 @@ def log(services: "Services") -> Sequence[Finding]:
 def _explained(look: Callable[[], Sequence[Finding]], what: str, role: str, create: str) -> Sequence[Finding]:
     try:
         return look()
+    except ValueError:  # from the SDK, whose own message might repeat a part of it
+        return [failed("The connection string of the storage is malformed.", "Copy it anew from the storage account.")]
     except StorageUnavailable as error:
         return [
             failed(

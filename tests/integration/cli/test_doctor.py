@@ -174,6 +174,13 @@ def test_storage_that_is_down_is_named_and_nothing_else_waits_for_it(stack: Stac
     assert "Entra: sign-in" not in found
 
 
+def test_a_malformed_connection_string_is_told_without_repeating_it(examine: Examine) -> None:
+    findings = examine(AzureWebJobsStorage="AccountKey=c2VjcmV0;rubbish")
+
+    assert "malformed" in failures(findings)["storage: table"]
+    assert "c2VjcmV0" not in str(findings)
+
+
 def test_a_table_that_is_not_there_is_named_with_the_command_that_makes_it(examine: Examine) -> None:
     found = failures(examine(DIRECTORY_TABLE="nosuchtable"))
 
