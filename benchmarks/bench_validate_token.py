@@ -229,7 +229,9 @@ def over_http(bench: Bench, rounds: int) -> None:
 def _user_function(trigger: object) -> Callable[[func.HttpRequest], func.HttpResponse]:
     """What the worker calls: the decorated function itself, whether or not a builder stands around it."""
     function = trigger if not hasattr(trigger, "_function") else trigger._function.get_user_function()
-    return partial(cast(Callable[..., func.HttpResponse], function), context=InvocationContext("", "validate_token", ""))
+    return partial(
+        cast(Callable[..., func.HttpResponse], function), context=InvocationContext("", "validate_token", "")
+    )
 
 
 def memory() -> None:
