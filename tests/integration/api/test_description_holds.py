@@ -47,6 +47,7 @@ class Scene:
             check=False,
             timeout=TIMEOUT,
         )
+        print(done.stdout)  # for `pytest -s`: what was tried, and how often
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
