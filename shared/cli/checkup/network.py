@@ -153,6 +153,8 @@ def _check_ocsp(body: bytes) -> str | None:
         reply = ocsp.load_der_ocsp_response(body)
     except ValueError:
         return "that is no OCSP response."
+    if reply.response_status is ocsp.OCSPResponseStatus.TRY_LATER:
+        return "the OCSP responder could not get its certificate signed; it tries again after 30 seconds."
     if reply.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         return f"the OCSP responder answers {reply.response_status.name.lower().replace('_', ' ')}."
     return None

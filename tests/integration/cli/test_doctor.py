@@ -40,6 +40,8 @@ def installation(
         vault = emulator.new_vault(tenant)
         folder, settings = tmp_path_factory.mktemp("doctor"), key_vault_settings(vault)
         with running_stack(azurite, entra, tenant, folder, settings) as stack:
+            # The OCSP responder gets its certificate now, or the first test to take the key away would delay it.
+            network.public_addresses(Services(Settings.read(stack.settings)))
             yield stack, vault, tenant
 
 
