@@ -195,7 +195,7 @@ def test_a_bundle_that_does_not_vouch_for_the_hosts_is_named(examine: Examine) -
 
     for name in ("Entra ID", "Microsoft Graph", "Key vault"):
         assert "REQUESTS_CA_BUNDLE" in found[f"network: {name}"]
-    assert "key vault" in found["CA: keys"]
+    assert "vault" in found["CA: keys"]  # which may fail on the way to its token, or at the vault's own door
 
 
 def test_a_clock_that_is_wrong_is_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

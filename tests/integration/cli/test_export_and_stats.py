@@ -15,6 +15,7 @@ import shared.services
 from local.azurite.azurite import Azurite
 from shared.cli import export as export_command
 from shared.cli import stats as stats_command
+from shared.cli.console import console
 from shared.context import system_clock
 from shared.directory.ledger import Request, Transaction
 from shared.directory.records.certificate import RevocationReason
@@ -137,7 +138,9 @@ def test_figures_and_periods_agree_with_the_directory(run: Run, tmp_path: Path) 
     assert ElementTree.fromstring(file.read_text(encoding="utf-8")).tag.endswith("svg")
 
 
-def test_people_see_bars(run: Run) -> None:
+def test_people_see_bars(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 120)
+
     shown = run("stats").stdout
 
     assert "█" in shown
