@@ -15,8 +15,9 @@ from shared.context import Deadline
 from shared.pki.errors import KeyMakerBusy
 from shared.pki.keys import KeyType, PrivateKey, generate_key
 
+LOWEST_PRIORITY = 19
 NICENESS = 10
-"""Linux: about a tenth of the share of a thread of ordinary priority, where both want the processor."""
+"""Beyond the process's own. Linux: about a tenth of the share of an ordinary thread, where both want the processor."""
 ASK_AGAIN_AFTER = timedelta(seconds=5)
 
 
@@ -41,4 +42,5 @@ def _step_back() -> None:
     """Linux keeps a priority for each thread; elsewhere it is the process's, and stays as it is."""
     if os.uname().sysname == "Linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, LOWEST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
