@@ -30,14 +30,14 @@ from shared.directory.head import Head, empty_head
 from shared.directory.ledger import Ledger, LogRow
 from shared.directory.records.base import Record, Row
 from shared.directory.records.certificate import Certificate, CertificateStatus, RevocationReason
-from shared.directory.replica import Replica
+from shared.directory.replica.replica import Replica
 from shared.directory.tables import TableStore
-from shared.pki.crl import LIFE, PUBLISHED_EVERY, CrlDraft
-from shared.pki.crl_contents import CrlReader
-from shared.pki.crl_entries import EntryWriter
-from shared.pki.crl_publisher import CrlPublisher
-from shared.pki.departures import DeparturePolicy, Departures
+from shared.pki.crl.contents import CrlReader
+from shared.pki.crl.entries import EntryWriter
+from shared.pki.crl.publisher import CrlPublisher
+from shared.pki.crl.revocation_list import LIFE, PUBLISHED_EVERY, CrlDraft
 from shared.pki.keys import KeyType, signature_hash
+from shared.pki.revocation.departures import DeparturePolicy, Departures
 from shared.services import timer_context
 from tests.support.crls import blob_store
 from tests.support.issuers import LooseIssuer

@@ -28,13 +28,13 @@ from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.certificate import CertificateType
 from shared.directory.records.user import User
 from shared.directory.tables import TableStore
-from shared.pki.authority import Authority
-from shared.pki.csr import key_of_csr
-from shared.pki.issuance import Issuance
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.authority.authority import Authority
+from shared.pki.authority.issuer_certificate import IssuerPlan
+from shared.pki.issuance.csr import key_of_csr
+from shared.pki.issuance.cycle import Issuance
+from shared.pki.issuance.lint import lint
+from shared.pki.issuance.order import Order
 from shared.pki.keys import KeyType, PrivateKey, PublicKey, generate_key, sign, verify
-from shared.pki.lint import lint
-from shared.pki.order import Order
 from shared.pki.tbs import assemble
 from tests.support.issuers import LooseIssuer
 from tests.support.pki import POLICY, TestCa, a_user, context, make_csr, order, software_backend

@@ -25,13 +25,13 @@ from shared.context import Deadline, system_clock
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import Certificate
 from shared.directory.tables import TableStore
-from shared.pki.authority import Authority
+from shared.pki.authority.authority import Authority
 from shared.pki.keys import KeyType
-from shared.pki.ocsp import OcspResponder
-from shared.pki.ocsp_certificate import OcspCertification
-from shared.pki.ocsp_codec import decode_request
-from shared.pki.ocsp_signers import OcspSigners
-from shared.pki.ocsp_statuses import OcspStatuses
+from shared.pki.ocsp.codec import decode_request
+from shared.pki.ocsp.responder import OcspResponder
+from shared.pki.ocsp.responder_certificate import OcspCertification
+from shared.pki.ocsp.signers import OcspSigners
+from shared.pki.ocsp.statuses import OcspStatuses
 from tests.support.crls import TestCrls, blob_store
 from tests.support.issuers import LooseIssuer
 from tests.support.ocsp import request_for, serial_of

@@ -40,7 +40,7 @@ from shared.context import REQUEST_BUDGET, Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.reader import DirectoryReader
 from shared.directory.records.user import User
-from shared.directory.replica import Replica
+from shared.directory.replica.replica import Replica
 from shared.directory.tables import TableStore
 from shared.entra.tenant_sync.report import SyncStatus
 from shared.settings import Settings

@@ -33,11 +33,11 @@ from benchmarks import peers
 from local.functions_host.invocation import InvocationContext
 from shared.api.api_tokens import ApiTokens
 from shared.api.authentication import Authenticator
-from shared.entra.issuers import IssuerSource, issuers_of_tenant
-from shared.entra.key_discovery import PublishedKeys, published_keys
-from shared.entra.signing_keys import SigningKeyStore
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
-from shared.entra.verdict_cache import MAX_TOKEN_BYTES, MAX_VERDICTS, VerdictCache
+from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+from shared.entra.tokens.key_discovery import PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import SigningKeyStore
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens.verdict_cache import MAX_TOKEN_BYTES, MAX_VERDICTS, VerdictCache
 from tests.attack.forger import World, jwk, rsa_key
 
 AUTHORITY = "https://login.microsoftonline.com"

@@ -46,7 +46,7 @@ def main() -> None:
     import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     with atheris.instrument_imports(include=["shared.entra"]):
-        import shared.entra.token_validator  # noqa: F401  (imported under instrumentation)
+        import shared.entra.tokens.validator  # noqa: F401  (imported under instrumentation)
 
     corpus, found = options.folder / "corpus", options.folder / "found"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -66,12 +66,12 @@ def fuzz_targets(corpus: Path) -> list[Target]:
     """The targets by an input's first byte; writes the seeds of each into `corpus`."""
     import jwt
 
-    from shared.entra import held_keys, strict_json
-    from shared.entra.issuers import IssuerSource, issuers_of_tenant
-    from shared.entra.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
-    from shared.entra.signing_keys import SigningKeyStore
-    from shared.entra.token_errors import TokenRejected
-    from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+    from shared.entra.tokens import held_keys, strict_json
+    from shared.entra.tokens.errors import TokenRejected
+    from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+    from shared.entra.tokens.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
+    from shared.entra.tokens.signing_keys import SigningKeyStore
+    from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
     from tests.attack.forger import World, as_json, b64, jwk, odd_keys, rsa_key
     from tests.attack.forgeries import FORGERIES
 

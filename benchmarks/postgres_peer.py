@@ -25,7 +25,7 @@ from shared.directory.records.certificate import (
     KeyOrigin,
 )
 from shared.directory.records.user import User
-from shared.directory.replica import (
+from shared.directory.replica.queries import (
     CertificateStatistics,
     CertificateSummary,
     Page,
@@ -33,8 +33,8 @@ from shared.directory.replica import (
     UserQuery,
     UserStatistics,
     UserSummary,
+    effective_status,
 )
-from shared.directory.replica.queries import effective_status
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shared.context import Deadline, system_clock
 from shared.directory.records.crl import CrlPointer, crl_key
 from shared.health import HEALTHY, PROBE_TIMEOUT, SEVERITY, Finding, HealthStatus, Probe
-from shared.pki.expiry_status import receiver_name
+from shared.pki.expiry.status import receiver_name
 
 if TYPE_CHECKING:
     from shared.services import Services
@@ -50,7 +50,7 @@ def graph(services: "Services") -> Finding:
 
 
 def token_keys(services: "Services") -> Finding:
-    from shared.entra.signing_keys import KeyStatus
+    from shared.entra.tokens.signing_keys import KeyStatus
 
     _ = services.authenticator  # whose issuers' keys are then looked after
     found = {key_set.status: key_set for key_set in services.signing_keys.health()}

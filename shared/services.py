@@ -24,37 +24,37 @@ if TYPE_CHECKING:
     from shared.directory.blobs import BlobStore
     from shared.directory.ledger import Ledger
     from shared.directory.reader import DirectoryReader
-    from shared.directory.replica import Replica
+    from shared.directory.replica.replica import Replica
     from shared.directory.replica.snapshots import SnapshotStore
     from shared.directory.state import StateStore
     from shared.directory.tables import TableStore
     from shared.entra.credentials import EntraCredentials, Proof
     from shared.entra.graph import GraphClient
-    from shared.entra.signing_keys import SigningKeyStores
     from shared.entra.tenant_sync import TenantSync
-    from shared.entra.token_validator import TokenValidator
+    from shared.entra.tokens.signing_keys import SigningKeyStores
+    from shared.entra.tokens.validator import TokenValidator
     from shared.entra.user_sync import UserSync
     from shared.health import HealthMonitor
-    from shared.pki.authority import Authority
+    from shared.pki.authority.authority import Authority
+    from shared.pki.authority.log_anchors import LogAnchors
     from shared.pki.certificate_view import CertificateViews
-    from shared.pki.crl_contents import CrlReader
-    from shared.pki.crl_publisher import CrlPublisher
-    from shared.pki.crl_store import CrlStore
-    from shared.pki.departures import Departures
-    from shared.pki.expiry_delivery import ExpiryDelivery
-    from shared.pki.expiry_listing import ExpiryListing
-    from shared.pki.expiry_notices import ExpiryNotices
-    from shared.pki.expiry_status import NoticeStatuses
-    from shared.pki.issuance import Issuance
-    from shared.pki.log_anchors import LogAnchors
-    from shared.pki.ocsp import OcspResponder
-    from shared.pki.policy import IssuancePolicy
-    from shared.pki.purge import UserPurge
-    from shared.pki.renewal import Renewal
-    from shared.pki.revocation import Revocation
-    from shared.pki.revocation_upkeep import RevocationUpkeep
+    from shared.pki.crl.contents import CrlReader
+    from shared.pki.crl.publisher import CrlPublisher
+    from shared.pki.crl.store import CrlStore
+    from shared.pki.expiry.delivery import ExpiryDelivery
+    from shared.pki.expiry.listing import ExpiryListing
+    from shared.pki.expiry.notices import ExpiryNotices
+    from shared.pki.expiry.status import NoticeStatuses
+    from shared.pki.issuance.cycle import Issuance
+    from shared.pki.issuance.policy import IssuancePolicy
+    from shared.pki.issuance.renewal import Renewal
+    from shared.pki.issuance.sweeper import Sweeper
+    from shared.pki.ocsp.responder import OcspResponder
+    from shared.pki.revocation.departures import Departures
+    from shared.pki.revocation.purge import UserPurge
+    from shared.pki.revocation.revocation import Revocation
+    from shared.pki.revocation.upkeep import RevocationUpkeep
     from shared.pki.signing.base import SigningBackend
-    from shared.pki.sweeper import Sweeper
 
 TIMER_BUDGET = timedelta(minutes=4)  # below the shortest limit of a plan (10 minutes) and below the timers' interval
 
@@ -131,7 +131,7 @@ class Services:
 
     @built_once
     def replica(self) -> "Replica":
-        from shared.directory.replica import Replica
+        from shared.directory.replica.replica import Replica
 
         tenant_id = self.settings.entra.tenant_id
         folder = private_folder(Path(tempfile.gettempdir()) / f"entra-pki-replica-{os.getuid()}")
@@ -214,15 +214,15 @@ class Services:
     def signing_keys(self) -> "SigningKeyStores":
         import requests
 
-        from shared.entra.signing_keys import SigningKeyStores
+        from shared.entra.tokens.signing_keys import SigningKeyStores
 
         return SigningKeyStores(requests.Session(), state=self.state)
 
     @built_once
     def token_validator(self) -> "TokenValidator":
         """What `validate-token` calls valid: this API's own audiences and whatever else is configured."""
-        from shared.entra.issuers import issuer_by_discovery, issuers_of_tenant
-        from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+        from shared.entra.tokens.issuers import issuer_by_discovery, issuers_of_tenant
+        from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
 
         entra = self.settings.entra
         tenants = dict.fromkeys((entra.tenant_id, *entra.validate_tenants))
@@ -238,8 +238,8 @@ class Services:
     def authenticator(self) -> "Authenticator":
         """Who may call this API: tokens of the own tenant for this app's own audiences, and API tokens."""
         from shared.api.authentication import Authenticator
-        from shared.entra.issuers import issuers_of_tenant
-        from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+        from shared.entra.tokens.issuers import issuers_of_tenant
+        from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
 
         entra = self.settings.entra
         policy = ValidatorPolicy(
@@ -264,7 +264,7 @@ class Services:
 
     @built_once
     def authority(self) -> "Authority":
-        from shared.pki.authority import Authority
+        from shared.pki.authority.authority import Authority
 
         name = self.settings.pki.signing_backend
         return Authority(self.ledger, self.signing_backend, name, clock_skew=self.tables.clock_skew)
@@ -272,7 +272,7 @@ class Services:
     @built_once
     def issuance_policy(self) -> "IssuancePolicy":
         from shared.directory.records.certificate import CertificateType
-        from shared.pki.policy import IssuancePolicy
+        from shared.pki.issuance.policy import IssuancePolicy
 
         pki = self.settings.pki
         return IssuancePolicy(
@@ -291,19 +291,19 @@ class Services:
 
     @built_once
     def issuance(self) -> "Issuance":
-        from shared.pki.issuance import Issuance
+        from shared.pki.issuance.cycle import Issuance
 
         return Issuance(self.ledger, self.authority, self.issuance_policy)
 
     @built_once
     def renewal(self) -> "Renewal":
-        from shared.pki.renewal import Renewal
+        from shared.pki.issuance.renewal import Renewal
 
         return Renewal(self.ledger, self.issuance, self.issuance_policy, self.settings.pki.default_key_size)
 
     @built_once
     def expiry_notices(self) -> "ExpiryNotices":
-        from shared.pki.expiry_notices import ExpiryNotices
+        from shared.pki.expiry.notices import ExpiryNotices
 
         days = self.settings.notices.days
         return ExpiryNotices(self.ledger, self.replica, self.notice_statuses, days, self._expiry_delivery())
@@ -314,20 +314,20 @@ class Services:
             return None
         import requests
 
-        from shared.pki.expiry_delivery import ExpiryDelivery
-        from shared.pki.expiry_webhook import Webhook
+        from shared.pki.expiry.delivery import ExpiryDelivery
+        from shared.pki.expiry.webhook import Webhook
 
         return ExpiryDelivery(self.ledger, Webhook(notices.webhook_url, notices.webhook_secret, requests.Session()))
 
     @built_once
     def notice_statuses(self) -> "NoticeStatuses":
-        from shared.pki.expiry_status import NoticeStatuses
+        from shared.pki.expiry.status import NoticeStatuses
 
         return NoticeStatuses(self.state)
 
     @built_once
     def expiry_listing(self) -> "ExpiryListing":
-        from shared.pki.expiry_listing import ExpiryListing
+        from shared.pki.expiry.listing import ExpiryListing
 
         return ExpiryListing(self.ledger, self.replica)
 
@@ -340,7 +340,7 @@ class Services:
     @built_once
     def departures(self) -> "Departures":
         from shared.directory.records.certificate import CertificateType
-        from shared.pki.departures import DeparturePolicy, Departures, OnDeparture
+        from shared.pki.revocation.departures import DeparturePolicy, Departures, OnDeparture
 
         pki = self.settings.pki
         return Departures(
@@ -355,59 +355,59 @@ class Services:
 
     @built_once
     def revocation(self) -> "Revocation":
-        from shared.pki.revocation import Revocation
+        from shared.pki.revocation.revocation import Revocation
 
         return Revocation(self.ledger, self.departures)
 
     @built_once
     def revocation_upkeep(self) -> "RevocationUpkeep":
-        from shared.pki.revocation_upkeep import RevocationUpkeep
+        from shared.pki.revocation.upkeep import RevocationUpkeep
 
         return RevocationUpkeep(self.ledger, self.replica, self.departures)
 
     @built_once
     def user_purge(self) -> "UserPurge":
-        from shared.pki.purge import UserPurge
+        from shared.pki.revocation.purge import UserPurge
 
         return UserPurge(self.ledger, self.snapshots)
 
     @built_once
     def crl_reader(self) -> "CrlReader":
-        from shared.pki.crl_contents import CrlReader
+        from shared.pki.crl.contents import CrlReader
 
         return CrlReader(self.ledger, self.replica, self.departures)
 
     @built_once
     def crl_publisher(self) -> "CrlPublisher":
-        from shared.pki.crl_publisher import CrlPublisher
+        from shared.pki.crl.publisher import CrlPublisher
 
         return CrlPublisher(self.ledger, self.authority, self.crl_reader, self.blobs)
 
     @built_once
     def crl_store(self) -> "CrlStore":
-        from shared.pki.crl_store import CrlStore
+        from shared.pki.crl.store import CrlStore
 
         return CrlStore(self.ledger, self.blobs)
 
     @built_once
     def ocsp_responder(self) -> "OcspResponder":
-        from shared.pki.ocsp import OcspResponder
-        from shared.pki.ocsp_certificate import OcspCertification
-        from shared.pki.ocsp_signers import OcspSigners
-        from shared.pki.ocsp_statuses import OcspStatuses
+        from shared.pki.ocsp.responder import OcspResponder
+        from shared.pki.ocsp.responder_certificate import OcspCertification
+        from shared.pki.ocsp.signers import OcspSigners
+        from shared.pki.ocsp.statuses import OcspStatuses
 
         signers = OcspSigners(OcspCertification(self.ledger, self.authority))
         return OcspResponder(self.authority, OcspStatuses(self.ledger, self.replica, self.crl_reader), signers)
 
     @built_once
     def log_anchors(self) -> "LogAnchors":
-        from shared.pki.log_anchors import LogAnchors
+        from shared.pki.authority.log_anchors import LogAnchors
 
         return LogAnchors(self.ledger, lambda: self.authority, self.anchor_blobs)
 
     @built_once
     def sweeper(self) -> "Sweeper":
-        from shared.pki.sweeper import Sweeper
+        from shared.pki.issuance.sweeper import Sweeper
 
         return Sweeper(self.ledger)
 

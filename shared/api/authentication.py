@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from shared.api.api_tokens import EVERY_ABILITY, ApiTokens
 from shared.api.permissions import EVERYTHING, Permission, permissions_of
 from shared.context import Actor, ActorKind
-from shared.entra.claims import TokenType, ValidToken
-from shared.entra.token_errors import TokenRejected
-from shared.entra.token_validator import TokenValidator
+from shared.entra.tokens.claims import TokenType, ValidToken
+from shared.entra.tokens.errors import TokenRejected
+from shared.entra.tokens.validator import TokenValidator
 from shared.errors import AppError
 
 API_TOKEN_START = re.compile(r"[0-9]+\|", re.ASCII)

@@ -15,7 +15,7 @@ from shared.directory.records.base import format_time
 if TYPE_CHECKING:
     from shared.directory.audit import AuditReport
     from shared.directory.log import LogOperation, LogRow
-    from shared.pki.log_anchors import FoundAnchors
+    from shared.pki.authority.log_anchors import FoundAnchors
 
 _SHOWN_KEYS = 3
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from shared.directory.records.issuer import Issuer
-    from shared.pki.ceremony import Ceremony
-    from shared.pki.issuer_certificate import IssuerPlan
-    from shared.pki.issuer_report import IssuerReport
+    from shared.pki.authority.ceremony import Ceremony
+    from shared.pki.authority.issuer_certificate import IssuerPlan
+    from shared.pki.authority.issuer_report import IssuerReport
 
 FETCH_TIMEOUT = timedelta(seconds=10)
 
@@ -113,7 +113,7 @@ def rollover(
 @json_option
 def import_(file: Path, skip_crl_check: bool, as_json: bool) -> None:
     """Bring back the certificate that another CA made for our request: PEM, with the chain up to the root."""
-    from shared.pki.crl_reachability import crl_problems
+    from shared.pki.crl.reachability import crl_problems
     from shared.pki.errors import CeremonyRefused
 
     ceremony = _ceremony()
@@ -157,14 +157,14 @@ command.add_command(reconcile)
 
 
 def _ceremony() -> "Ceremony":
-    from shared.pki.ceremony import Ceremony
+    from shared.pki.authority.ceremony import Ceremony
     from shared.services import services
 
     return Ceremony(services().ledger, services().authority)
 
 
 def _plan(common_name: str, organization: str | None, country: str | None, key_type: str, years: int) -> "IssuerPlan":
-    from shared.pki.issuer_certificate import IssuerPlan
+    from shared.pki.authority.issuer_certificate import IssuerPlan
 
     return IssuerPlan(
         common_name=common_name,
@@ -205,7 +205,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _show(issuers: "list[Issuer]", as_json: bool) -> None:
-    from shared.pki.issuer_report import issuer_report
+    from shared.pki.authority.issuer_report import issuer_report
     from shared.services import services
 
     now = system_clock()

@@ -10,7 +10,7 @@ from rich.table import Table
 from shared.cli.console import emit, json_option, listing, operator_context
 
 if TYPE_CHECKING:
-    from shared.pki.reconciliation import ReconciledIssuer
+    from shared.pki.revocation.reconciliation import ReconciledIssuer
 
 DEFAULT_SKIP = 10_000
 
@@ -41,7 +41,7 @@ def reconcile(crls: tuple[Path, ...], skip_ids: int, as_json: bool) -> None:
 
     Reads the newest CRL of each issuer from the blob storage, and those given. Then publishes new ones.
     """
-    from shared.pki.reconciliation import Reconciliation
+    from shared.pki.revocation.reconciliation import Reconciliation
     from shared.services import services
 
     context = operator_context()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.context import Context
     from shared.directory.backup import BackupSummary
     from shared.directory.ledger import Ledger
-    from shared.pki.reconciliation import ReconciledIssuer
+    from shared.pki.revocation.reconciliation import ReconciledIssuer
 
 BUDGET = timedelta(hours=12)
 
@@ -75,8 +75,8 @@ class _Preparation:
     context: "Context"
 
     def __call__(self, ledger: "Ledger") -> "list[ReconciledIssuer]":
-        from shared.pki.authority import Authority
-        from shared.pki.reconciliation import Reconciliation, numbers_since
+        from shared.pki.authority.authority import Authority
+        from shared.pki.revocation.reconciliation import Reconciliation, numbers_since
         from shared.services import services
 
         authority = Authority(ledger, services().signing_backend, services().settings.pki.signing_backend)

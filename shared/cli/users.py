@@ -18,7 +18,7 @@ CHUNK = 90
 
 
 if TYPE_CHECKING:
-    from shared.pki.purge import PurgeOutlook, PurgeReport
+    from shared.pki.revocation.purge import PurgeOutlook, PurgeReport
 
 
 @click.group("users", help="Import local users, and erase the data of users who have left.")

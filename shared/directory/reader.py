@@ -9,7 +9,6 @@ from shared.context import Clock, Deadline, system_clock
 from shared.directory.errors import UserNotFound
 from shared.directory.ledger import Ledger
 from shared.directory.records.user import Group, User, user_key
-from shared.directory.replica import Replica
 from shared.directory.replica.queries import (
     CertificateQuery,
     CertificateSummary,
@@ -18,6 +17,7 @@ from shared.directory.replica.queries import (
     UserQuery,
     UserSummary,
 )
+from shared.directory.replica.replica import Replica
 
 MOST_CERTIFICATES_SHOWN = 1000
 """Of one user, in the reply for that user; all of them are in the list of certificates."""

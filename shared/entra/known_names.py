@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from shared.context import Deadline
-from shared.directory.replica import Replica
 from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, UserQuery
+from shared.directory.replica.replica import Replica
 from shared.entra.user_principal_name import fold
 
 PATIENCE = timedelta(seconds=3)

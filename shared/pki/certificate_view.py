@@ -7,7 +7,7 @@ from cryptography import x509
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import Certificate, CertificateKind, certificate_key
-from shared.pki.authority import Authority
+from shared.pki.authority.authority import Authority
 from shared.pki.errors import CertificateNotFound
 from shared.pki.user_ids import certificate_user_ids
 

@@ -9,8 +9,8 @@ from shared.telemetry.lines import Value
 from shared.telemetry.recorder import recorder
 
 if TYPE_CHECKING:
-    from shared.pki.crl_publisher import CrlPublication
-    from shared.pki.issuer_material import IssuerMaterial
+    from shared.pki.authority.issuer_material import IssuerMaterial
+    from shared.pki.crl.publisher import CrlPublication
 
 
 def crl_facts(

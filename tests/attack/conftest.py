@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.entra.issuers import IssuerSource, issuers_of_tenant
-from shared.entra.key_discovery import PublishedKeys, published_keys
-from shared.entra.signing_keys import SigningKeyStore
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+from shared.entra.tokens.key_discovery import PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import SigningKeyStore
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
 from tests.attack.forger import World, jwk, odd_keys, rsa_key
 
 TENANT = "7e4a0000-0000-4000-8000-00000000000a"

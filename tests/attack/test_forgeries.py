@@ -8,8 +8,8 @@ from shared.api.permissions import Permission
 from shared.directory.ledger import Ledger
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.entra.claims import ValidToken
-from shared.entra.token_errors import TokenRejected
+from shared.entra.tokens.claims import ValidToken
+from shared.entra.tokens.errors import TokenRejected
 from tests.attack.conftest import TENANT, Validators
 from tests.attack.forger import World
 from tests.attack.forgeries import FORGERIES, VALID, Forgery

@@ -20,12 +20,12 @@ from shared.directory.records.certificate import (
     certificate_key,
 )
 from shared.directory.records.crl import CrlPointer, crl_key
-from shared.directory.replica import Replica
-from shared.pki.crl_contents import CrlReader
-from shared.pki.crl_publisher import CrlPublication, CrlPublisher
-from shared.pki.crl_store import CrlStore
-from shared.pki.departures import DeparturePolicy, Departures
-from shared.pki.issuer_material import IssuerMaterial
+from shared.directory.replica.replica import Replica
+from shared.pki.authority.issuer_material import IssuerMaterial
+from shared.pki.crl.contents import CrlReader
+from shared.pki.crl.publisher import CrlPublication, CrlPublisher
+from shared.pki.crl.store import CrlStore
+from shared.pki.revocation.departures import DeparturePolicy, Departures
 from tests.support.pki import TestCa, context, order
 
 CONTAINER = "crls"

@@ -9,8 +9,7 @@ from typing import Any
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, CertificateKind, CertificateStatus, RevocationReason
 from shared.directory.records.user import User
-from shared.directory.replica import CertificateQuery, UserQuery
-from shared.directory.replica.queries import EffectiveStatus, effective_status
+from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, UserQuery, effective_status
 from shared.directory.replica.text_folding import fold
 
 

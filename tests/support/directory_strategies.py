@@ -13,7 +13,7 @@ from shared.directory.records.certificate import (
     RevocationReason,
 )
 from shared.directory.records.user import User
-from shared.directory.replica import CertificateQuery, EffectiveStatus, UserQuery
+from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, UserQuery
 from tests.support.people import NOW, certificate, user
 
 MOST_IDS = 40

@@ -10,13 +10,13 @@ import requests
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import Certificate
 from shared.directory.records.notice import ExpiryNotice
-from shared.directory.replica import Replica
+from shared.directory.replica.replica import Replica
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.pki.expiry_delivery import ExpiryDelivery
-from shared.pki.expiry_notices import ExpiryNotices, NoticeReport
-from shared.pki.expiry_status import NoticeStatuses
-from shared.pki.expiry_webhook import Webhook
+from shared.pki.expiry.delivery import ExpiryDelivery
+from shared.pki.expiry.notices import ExpiryNotices, NoticeReport
+from shared.pki.expiry.status import NoticeStatuses
+from shared.pki.expiry.webhook import Webhook
 from tests.support.odd_server import OddServer
 from tests.support.pki import SettableClock, TestCa, context, order, software_backend
 

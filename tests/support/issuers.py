@@ -10,15 +10,15 @@ from cryptography import x509
 from shared.directory.records.certificate import CertificateType
 from shared.directory.records.issuer import Issuer, IssuerStatus
 from shared.directory.records.user import User
-from shared.pki.holder import Holder, security_identifier
-from shared.pki.issuer_certificate import IssuerPlan, issuer_id, self_signed_draft
-from shared.pki.issuer_material import IssuerMaterial
+from shared.pki.authority.issuer_certificate import IssuerPlan, issuer_id, self_signed_draft
+from shared.pki.authority.issuer_material import IssuerMaterial
+from shared.pki.issuance.holder import Holder, security_identifier
+from shared.pki.issuance.mail import certifiable_address
+from shared.pki.issuance.policy import IssuancePolicy
+from shared.pki.issuance.profiles import PROFILES
+from shared.pki.issuance.user_certificate import UserCertificate, validity
 from shared.pki.keys import KeyType, PrivateKey, PublicKey, generate_key, sign, spki_der
-from shared.pki.mail import certifiable_address
-from shared.pki.policy import IssuancePolicy
-from shared.pki.profiles import PROFILES
 from shared.pki.tbs import assemble, raw_subject
-from shared.pki.user_certificate import UserCertificate, validity
 
 NOW = datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateType
 from shared.directory.tables import TableStore
 from shared.pki.errors import AlreadyRenewed, RenewalInFlight
-from shared.pki.issuance import Issuance
-from shared.pki.order import Order
+from shared.pki.issuance.cycle import Issuance
+from shared.pki.issuance.order import Order
 from shared.pki.signing.loader import load_backend
 from tests.support.pki import TestCa, a_user, context, order
 

@@ -16,7 +16,7 @@ from shared.directory.ledger import Ledger, Request
 from shared.directory.records.certificate import Certificate, CertificateStatus, RevocationReason
 from shared.directory.tables import TableStore
 from shared.errors import AppError
-from shared.pki.crl_publisher import CrlPublisher
+from shared.pki.crl.publisher import CrlPublisher
 from shared.pki.signing.loader import load_backend
 from tests.support.crls import CONTAINER, TestCrls, soon
 from tests.support.pki import TestCa, context

@@ -19,7 +19,7 @@ from shared.entra.graph import collections as graph_collections
 from shared.entra.graph.throttle import RetryPolicy
 from shared.entra.graph.transport import GraphTransport
 from shared.entra.tenant_sync import SyncOrder, TenantSync
-from shared.pki.departures import DeparturePolicy, Departures
+from shared.pki.revocation.departures import DeparturePolicy, Departures
 
 LEASE_TIME = timedelta(seconds=0.8)
 DEPARTURES = Departures(DeparturePolicy())

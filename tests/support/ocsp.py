@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
 from shared.directory.records.certificate import Certificate
-from shared.pki.issuer_material import IssuerMaterial
-from shared.pki.ocsp import OcspResponder
-from shared.pki.ocsp_certificate import OcspCertification
-from shared.pki.ocsp_signers import OcspSigners
-from shared.pki.ocsp_statuses import OcspStatuses
+from shared.pki.authority.issuer_material import IssuerMaterial
+from shared.pki.ocsp.responder import OcspResponder
+from shared.pki.ocsp.responder_certificate import OcspCertification
+from shared.pki.ocsp.signers import OcspSigners
+from shared.pki.ocsp.statuses import OcspStatuses
 from tests.support.crls import TestCrls
 from tests.support.revocation_checkers import run
 

@@ -16,13 +16,13 @@ from shared.context import Actor, ActorKind, Clock, Context, system_clock
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.certificate import Certificate, CertificateType, certificate_key
 from shared.directory.records.user import User, user_key
-from shared.pki.authority import Authority
-from shared.pki.ceremony import Ceremony
-from shared.pki.issuance import Issuance
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.authority.authority import Authority
+from shared.pki.authority.ceremony import Ceremony
+from shared.pki.authority.issuer_certificate import IssuerPlan
+from shared.pki.issuance.cycle import Issuance
+from shared.pki.issuance.order import Order
+from shared.pki.issuance.policy import IssuancePolicy
 from shared.pki.keys import KeyType, PrivateKey, generate_key, signature_hash
-from shared.pki.order import Order
-from shared.pki.policy import IssuancePolicy
 from shared.pki.signing.base import SigningBackend
 from shared.pki.signing.software import SoftwareBackend
 

@@ -20,7 +20,7 @@ from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.pki.errors import BackendUnavailable
-from shared.pki.purge import UserPurge
+from shared.pki.revocation.purge import UserPurge
 from tests.support.pki import TestCa, context, order
 
 WORDS = ("quackenbush", "wilhelmina", "pumpernickel", "w.quack", "s-1-5-21-1004336348", "chief yodeller")

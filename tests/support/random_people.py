@@ -5,7 +5,7 @@ from random import Random
 
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import CertificateStatus
-from shared.directory.replica import CertificateQuery, EffectiveStatus, UserQuery
+from shared.directory.replica.queries import CertificateQuery, EffectiveStatus, UserQuery
 from tests.support.people import NOW, certificate, user
 
 _WORDS = ("Ella", "Éva", "Jörg", "Stefan", "王伟", "O'Neil", "100%")

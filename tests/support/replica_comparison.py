@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from shared.directory.replica import CertificateQuery, Replica, UserQuery
+from shared.directory.replica.queries import CertificateQuery, UserQuery
+from shared.directory.replica.replica import Replica
 from tests.support import directory_strategies
 from tests.support.directory_model import DirectoryModel
 from tests.support.people import NOW

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.ledger import Ledger
-from shared.directory.replica import Replica, UserQuery
+from shared.directory.replica.queries import UserQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.tables import TableStore
 from tests.support.people import NOW
 

@@ -11,7 +11,7 @@ from pkilint import loader, pkix
 from pkilint.pkix import crl, extension, name, ocsp
 from pkilint.validation import ValidationFindingSeverity
 
-from shared.pki.crl import to_pem
+from shared.pki.crl.revocation_list import to_pem
 
 
 def crl_findings(encoded: bytes) -> list[str]:

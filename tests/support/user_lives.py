@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from local.entra.tenant_control import Tenant
 from shared.context import Actor, ActorKind, Context, Deadline
 from shared.directory.records.certificate import Certificate
-from shared.pki.ceremony import Ceremony
-from shared.pki.crl import to_pem
-from shared.pki.crl_store import CrlStore
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.authority.ceremony import Ceremony
+from shared.pki.authority.issuer_certificate import IssuerPlan
+from shared.pki.crl.revocation_list import to_pem
+from shared.pki.crl.store import CrlStore
 from shared.pki.keys import KeyType
-from shared.pki.ocsp import OcspResponder
-from shared.pki.ocsp_certificate import OcspCertification
-from shared.pki.ocsp_signers import OcspSigners
-from shared.pki.ocsp_statuses import OcspStatuses
+from shared.pki.ocsp.responder import OcspResponder
+from shared.pki.ocsp.responder_certificate import OcspCertification
+from shared.pki.ocsp.signers import OcspSigners
+from shared.pki.ocsp.statuses import OcspStatuses
 from shared.services import Services
 from tests.support.pki import order
 from tests.support.revocation_checkers import run

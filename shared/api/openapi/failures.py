@@ -40,11 +40,11 @@ from shared.entra.graph.errors import (
 )
 from shared.entra.graph.users import EntraUserNotFound
 from shared.entra.tenant_sync.lease import Lease, LeaseTaken
-from shared.entra.token_errors import KeysUnavailable, TokenError, TokenRejected
+from shared.entra.tokens.errors import KeysUnavailable, TokenError, TokenRejected
 from shared.entra.user_principal_name import UserPrincipalNameInvalid
 from shared.errors import AppError
 from shared.pki import errors as pki
-from shared.pki.crl_errors import CrlMissing, CrlNotPublished
+from shared.pki.crl.errors import CrlMissing, CrlNotPublished
 from shared.settings import InvalidSettings
 
 Applies = Callable[[Route], bool]

@@ -10,8 +10,8 @@ from shared.directory.records.certificate import CertificateType as RecordedType
 from shared.settings import KEY_SIZES, MAX_VALIDITY_DAYS
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
-    from shared.pki.order import Order
-    from shared.pki.renewal import RenewalOrder
+    from shared.pki.issuance.order import Order
+    from shared.pki.issuance.renewal import RenewalOrder
 
 MAX_CSR_LENGTH = 20_000
 
@@ -137,7 +137,7 @@ class ProvisionCertificate(CertificateForm, CertificateOwner):
 
     def as_order(self, *, default_validity_days: int, default_key_size: int) -> "Order":
         """With the settings' defaults for what the request leaves open."""
-        from shared.pki.order import KeyFormat, Order, Pkcs12Encryption
+        from shared.pki.issuance.order import KeyFormat, Order, Pkcs12Encryption
 
         return Order(
             user_id=self.user_id,
@@ -157,8 +157,8 @@ class RenewCertificate(CertificateForm):
     model_config = ConfigDict(json_schema_extra={"allOf": KEY_RULES, "examples": [*EXAMPLE_FORMS]})
 
     def as_order(self, certificate_id: int) -> "RenewalOrder":
-        from shared.pki.order import KeyFormat, Pkcs12Encryption
-        from shared.pki.renewal import RenewalOrder
+        from shared.pki.issuance.order import KeyFormat, Pkcs12Encryption
+        from shared.pki.issuance.renewal import RenewalOrder
 
         return RenewalOrder(
             certificate_id=certificate_id,

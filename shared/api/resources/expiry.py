@@ -13,7 +13,7 @@ from shared.directory.records.notice import ExpiryNotice
 from shared.directory.replica.queries import CertificateSummary
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
-    from shared.pki.expiry_listing import ExpiringList
+    from shared.pki.expiry.listing import ExpiringList
 
 
 class NoticeResource(Resource):

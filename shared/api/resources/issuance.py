@@ -11,7 +11,7 @@ from shared.api.resources.certificates import CertificateResource
 from shared.api.resources.users import UserSummaryResource
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
-    from shared.pki.order import Issued
+    from shared.pki.issuance.order import Issued
 
 
 class ProvisionedCertificate(Resource):

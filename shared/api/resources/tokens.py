@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.api.resources.base import Resource
 
 if TYPE_CHECKING:  # only to annotate: a cold start must not import what its first request does not use
-    from shared.entra.claims import ValidToken
+    from shared.entra.tokens.claims import ValidToken
 
 
 class TokenPayload(Resource):

@@ -17,7 +17,7 @@ from shared.directory.replica.queries import MAX_SEARCH_LENGTH, UserQuery
 from shared.pki.keys import KeyType
 
 if TYPE_CHECKING:
-    from shared.pki.order import Order
+    from shared.pki.issuance.order import Order
 
 COLUMNS = ("user_id", "user_principal_name", "certificate_type", "validity_days", "key_type", "csr")
 UNKNOWN = "still to come"
@@ -117,7 +117,7 @@ class _Desk:
             self._files(line).tidy(pkcs12=self.pkcs12)
 
     def _order(self, line: Line, csr: str) -> "Order":
-        from shared.pki.order import Order
+        from shared.pki.issuance.order import Order
 
         return Order(
             user_id=whole_number(line, "user_id") or user_id_of(line.fields["user_principal_name"]),

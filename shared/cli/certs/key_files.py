@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 
 from shared.cli.bulk_file import LineRefused
 from shared.cli.console import iso
-from shared.pki.key_delivery import pack
+from shared.pki.issuance.key_delivery import pack
+from shared.pki.issuance.order import Issued, KeyFormat, Order
 from shared.pki.keys import KeyType, PrivateKey, generate_key, signature_hash
-from shared.pki.order import Issued, KeyFormat, Order
 from shared.private_folder import private_folder
 
 KEY_TYPES = tuple(kind.value for kind in KeyType)

@@ -11,7 +11,7 @@ from shared.context import system_clock
 from shared.directory.replica.queries import CertificateSummary, ExpiringCertificates
 
 if TYPE_CHECKING:
-    from shared.pki.expiry_listing import ExpiringList
+    from shared.pki.expiry.listing import ExpiringList
 
 
 @click.command(short_help="List what ends soon and was not renewed.")

@@ -19,7 +19,7 @@ from shared.pki.errors import CertificateNotFound
 from shared.pki.keys import KeyType
 
 if TYPE_CHECKING:
-    from shared.pki.renewal import RenewalOrder
+    from shared.pki.issuance.renewal import RenewalOrder
 
 PAGE = 500
 UNKNOWN = "still to come"
@@ -156,7 +156,7 @@ class _Desk:
         return old
 
     def _wanted(self, old: Certificate, csr: str | None = None) -> "RenewalOrder":
-        from shared.pki.renewal import RenewalOrder
+        from shared.pki.issuance.renewal import RenewalOrder
 
         return RenewalOrder(certificate_id=old.id, validity_days=self.days, csr=csr or self.csr or UNKNOWN)
 

@@ -24,7 +24,7 @@ from shared.directory.records.certificate import (
 from shared.directory.replica.queries import EffectiveStatus, effective_status
 from shared.errors import AppError
 from shared.pki.errors import AlreadyRevoked, CertificateExpired, CertificateNotFound
-from shared.pki.revocation import REQUESTABLE
+from shared.pki.revocation.revocation import REQUESTABLE
 
 REASONS = sorted(reason.value for reason in REQUESTABLE - {RevocationReason.CERTIFICATE_HOLD})
 COLUMNS = ("certificate_id", "serial_number", "reason", "comment")

@@ -16,11 +16,11 @@ from shared.cli.checkup.checks import Finding, failed, ok, warning
 from shared.context import Clock
 from shared.directory.records.crl import CrlPointer, crl_key
 from shared.health_probes import MAX_CLOCK_SKEW
-from shared.pki.ocsp_codec import hashed, key_bits
+from shared.pki.ocsp.codec import hashed, key_bits
 from shared.pki.urls import ca_certificate_url, crl_url, ocsp_url
 
 if TYPE_CHECKING:
-    from shared.pki.issuer_material import IssuerMaterial
+    from shared.pki.authority.issuer_material import IssuerMaterial
     from shared.services import Services
     from shared.settings import Settings
 

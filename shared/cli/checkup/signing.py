@@ -13,7 +13,7 @@ from shared.health import HealthStatus
 from shared.health_probes import crl as probe_crl
 
 if TYPE_CHECKING:
-    from shared.pki.issuer_material import IssuerMaterial
+    from shared.pki.authority.issuer_material import IssuerMaterial
     from shared.services import Services
 
 TRIAL_TIME = timedelta(seconds=20)

@@ -21,7 +21,7 @@ from shared.context import Actor, ActorKind, Context
 from shared.directory.ledger import Ledger
 from shared.directory.rows import encode_row
 from shared.directory.tables import TableStore
-from shared.pki.log_anchors import FoundAnchors
+from shared.pki.authority.log_anchors import FoundAnchors
 from tests.support.ledger_story import change_note, count_up, note_key, soon, write_note
 
 Run = Callable[..., Result]

@@ -19,8 +19,10 @@ from shared.directory.reader import DirectoryReader
 from shared.directory.records.base import Record
 from shared.directory.records.certificate import Certificate, UserCertificate
 from shared.directory.records.user import User
-from shared.directory.replica import CertificateQuery, Replica, UserQuery, schema, source
+from shared.directory.replica import schema, source
 from shared.directory.replica.files import ReplicaFile
+from shared.directory.replica.queries import CertificateQuery, UserQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.replica.snapshots import SnapshotStore
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore

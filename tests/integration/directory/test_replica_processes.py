@@ -15,7 +15,8 @@ from local.azurite.azurite import Azurite
 from shared.context import REQUEST_BUDGET, Actor, ActorKind, Context, Deadline
 from shared.directory.ledger import Ledger, Request, Transaction
 from shared.directory.records.base import Record
-from shared.directory.replica import Replica, UserQuery
+from shared.directory.replica.queries import UserQuery
+from shared.directory.replica.replica import Replica
 from tests.support.directory_model import DirectoryModel
 from tests.support.people import NOW, user
 from tests.support.random_people import some_records

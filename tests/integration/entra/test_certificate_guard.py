@@ -22,7 +22,7 @@ from shared.entra.tenant_sync import ORDINARY, SyncOrder, TenantSync
 from shared.entra.tenant_sync.report import Outcome
 from shared.health import HealthStatus
 from shared.health_probes import sync as probe_sync
-from shared.pki.departures import DeparturePolicy, Departures
+from shared.pki.revocation.departures import DeparturePolicy, Departures
 from shared.services import Services
 from tests.integration.entra.conftest import Policy, SyncWith
 from tests.support.in_step import differences

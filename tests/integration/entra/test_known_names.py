@@ -5,7 +5,7 @@ from pathlib import Path
 from local.entra.control import Tenant, new_user
 from shared.context import Context
 from shared.directory.ledger import Ledger
-from shared.directory.replica import Replica
+from shared.directory.replica.replica import Replica
 from shared.entra.graph import GraphClient
 from shared.entra.known_names import KnownNames
 from shared.entra.user_sync import UserSync

@@ -17,12 +17,12 @@ from local.entra.control import Tenant
 from local.entra.faults import Fault, Point
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.entra.claims import TokenType
-from shared.entra.issuers import issuer_by_discovery, issuers_of_tenant
-from shared.entra.signing_keys import KeyHealth, KeyStatus, SigningKeyStore, SigningKeyStores
-from shared.entra.token_errors import KeysUnavailable, TokenError, TokenRejected
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
-from shared.entra.verdict_cache import VerdictCache
+from shared.entra.tokens.claims import TokenType
+from shared.entra.tokens.errors import KeysUnavailable, TokenError, TokenRejected
+from shared.entra.tokens.issuers import issuer_by_discovery, issuers_of_tenant
+from shared.entra.tokens.signing_keys import KeyHealth, KeyStatus, SigningKeyStore, SigningKeyStores
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens.verdict_cache import VerdictCache
 from tests.attack.forger import World, jwk, odd_keys, rs256, rsa_key
 from tests.support.odd_server import odd_server
 

@@ -18,7 +18,7 @@ from shared.directory.backup.errors import BackupUnusable, RestoreRefused
 from shared.directory.records.certificate import Certificate, CertificateStatus, RevocationReason
 from shared.directory.records.crl import CrlPointer, crl_key
 from shared.directory.tables import TableStore
-from shared.pki.crl_errors import CrlNotOurs
+from shared.pki.crl.errors import CrlNotOurs
 from shared.pki.keys import KeyType
 from shared.services import Services
 from shared.settings import Settings

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from local.processes import REPOSITORY
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import Certificate, CertificateStatus, RevocationReason
-from shared.pki.issuance import Issuance
+from shared.pki.issuance.cycle import Issuance
 from shared.pki.keys import KeyType, generate_key
 from shared.services import Services
 from tests.support.command_line import Run, as_json

@@ -13,10 +13,10 @@ from cryptography.x509.oid import NameOID
 from shared.cli.pkilint_report import pkix_findings
 from shared.directory.ledger import Ledger
 from shared.directory.records.issuer import Issuer, IssuerStatus
-from shared.pki.ceremony import Ceremony
-from shared.pki.crl_reachability import crl_problems
+from shared.pki.authority.ceremony import Ceremony
+from shared.pki.authority.issuer_certificate import IssuerPlan
+from shared.pki.crl.reachability import crl_problems
 from shared.pki.errors import BackendUnavailable, CaNotInitialized, CeremonyRefused, IssuerNotFound
-from shared.pki.issuer_certificate import IssuerPlan
 from shared.pki.keys import KeyType, PrivateKey, generate_key, signature_hash, spki_der
 from tests.support.linting import openssl_refusals
 from tests.support.pki import PASSPHRASE, TestCa, context, order, software_backend

@@ -24,7 +24,7 @@ from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.health import Finding, HealthStatus
 from shared.health_probes import CRL_LARGE, crl
-from shared.pki.crl_errors import CrlNotOurs
+from shared.pki.crl.errors import CrlNotOurs
 from shared.services import Services
 from shared.settings import Settings
 from tests.support.crls import number_of

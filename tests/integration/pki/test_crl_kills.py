@@ -11,7 +11,7 @@ from local.azurite.azurite import Azurite
 from shared.directory.ledger import Ledger
 from shared.directory.records.crl import CrlPointer, crl_key
 from shared.directory.tables import TableStore
-from shared.pki.crl_store import crl_folder
+from shared.pki.crl.store import crl_folder
 from shared.pki.signing.loader import load_backend
 from tests.support.crls import TestCrls, blob_store, number_of, reasons
 from tests.support.killed_publishing import BETWEEN, Assignment, lives

@@ -16,19 +16,19 @@ from shared.directory.records.certificate import (
 )
 from shared.directory.records.user import EntraDeletion, User
 from shared.directory.tables import TableStore
-from shared.pki.crl import CODE_SIGNING_RETENTION, LIFE
-from shared.pki.crl_errors import CrlNotPublished, CrlNumberUsed
-from shared.pki.crl_publisher import KEPT
-from shared.pki.crl_store import crl_folder, crl_name
-from shared.pki.departures import AT_ONCE, DeparturePolicy, Departures
+from shared.pki.authority.issuer_certificate import IssuerPlan
+from shared.pki.crl.errors import CrlNotPublished, CrlNumberUsed
+from shared.pki.crl.publisher import KEPT
+from shared.pki.crl.revocation_list import CODE_SIGNING_RETENTION, LIFE
+from shared.pki.crl.store import crl_folder, crl_name
 from shared.pki.errors import SigningTooLate
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.issuance.sweeper import Sweeper
 from shared.pki.keys import KeyType, generate_key
-from shared.pki.ocsp_codec import Revoked
-from shared.pki.ocsp_statuses import OcspStatuses
-from shared.pki.revocation import Revocation
-from shared.pki.revocation_upkeep import RevocationUpkeep
-from shared.pki.sweeper import Sweeper
+from shared.pki.ocsp.codec import Revoked
+from shared.pki.ocsp.statuses import OcspStatuses
+from shared.pki.revocation.departures import AT_ONCE, DeparturePolicy, Departures
+from shared.pki.revocation.revocation import Revocation
+from shared.pki.revocation.upkeep import RevocationUpkeep
 from tests.support.crls import TestCrls, blob_store, number_of, reasons
 from tests.support.pki import SettableClock, TestCa, context, order
 

@@ -16,15 +16,15 @@ import requests
 
 from local.https_server import Reply, Request, Wire
 from shared.directory.ledger import Ledger
-from shared.directory.replica import Replica
+from shared.directory.replica.replica import Replica
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
 from shared.health import HEALTHY, HealthStatus
 from shared.health_probes import notices
-from shared.pki.expiry_delivery import MOST_ATTEMPTS, ExpiryDelivery
-from shared.pki.expiry_notices import ExpiryNotices
-from shared.pki.expiry_status import NoticeStatus, NoticeStatuses
-from shared.pki.expiry_webhook import Webhook, signed_headers
+from shared.pki.expiry.delivery import MOST_ATTEMPTS, ExpiryDelivery
+from shared.pki.expiry.notices import ExpiryNotices
+from shared.pki.expiry.status import NoticeStatus, NoticeStatuses
+from shared.pki.expiry.webhook import Webhook, signed_headers
 from shared.services import Services
 from shared.settings import Settings
 from tests.support.expiry import DAYS, SECRET, Office, context_of_a_timer, webhook

@@ -8,11 +8,11 @@ from shared.directory.records.certificate import RevocationReason
 from shared.directory.replica.queries import ExpiringCertificates
 from shared.directory.state import StateStore
 from shared.directory.tables import TableStore
-from shared.pki.departures import DeparturePolicy, Departures
-from shared.pki.expiry_listing import ExpiryListing
-from shared.pki.expiry_notices import ExpiryNotices
-from shared.pki.expiry_status import NoticeStatuses
-from shared.pki.revocation import Revocation
+from shared.pki.expiry.listing import ExpiryListing
+from shared.pki.expiry.notices import ExpiryNotices
+from shared.pki.expiry.status import NoticeStatuses
+from shared.pki.revocation.departures import DeparturePolicy, Departures
+from shared.pki.revocation.revocation import Revocation
 from tests.support.expiry import DAYS, Office, context_of_a_timer
 from tests.support.pki import context, order
 

@@ -14,8 +14,8 @@ from shared.directory.records.idempotency import IdempotentRequest
 from shared.directory.tables import TableStore
 from shared.errors import AppError
 from shared.pki.errors import BackendUnavailable, IdempotencyInFlight, IdempotencyKeyReused, UserInactive
-from shared.pki.order import Issued, Order
-from shared.pki.sweeper import Sweeper
+from shared.pki.issuance.order import Issued, Order
+from shared.pki.issuance.sweeper import Sweeper
 from tests.support.pki import PASSPHRASE, SettableClock, TestCa, context, order
 from tests.support.signing_backends import HookedBackend
 

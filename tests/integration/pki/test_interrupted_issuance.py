@@ -23,11 +23,12 @@ from shared.directory.records.certificate import (
     UserCertificate,
 )
 from shared.directory.records.user import EntraDeletion
-from shared.directory.replica import Replica
 from shared.directory.replica.queries import CertificateQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.tables import TableStore
 from shared.errors import AppError
-from shared.pki.authority import Authority
+from shared.pki.authority.authority import Authority
+from shared.pki.authority.issuer_certificate import IssuerPlan
 from shared.pki.errors import (
     BackendMisconfigured,
     BackendThrottled,
@@ -40,10 +41,9 @@ from shared.pki.errors import (
     SigningTooLate,
     UserChanged,
 )
-from shared.pki.issuance import Issuance
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.issuance.cycle import Issuance
+from shared.pki.issuance.sweeper import Sweeper, SweepReport
 from shared.pki.keys import KeyType, generate_key, sign
-from shared.pki.sweeper import Sweeper, SweepReport
 from tests.support.pki import PASSPHRASE, SettableClock, TestCa, context, order
 from tests.support.signing_backends import HookedBackend
 
@@ -225,7 +225,7 @@ def test_a_resumed_reservation_is_not_taken_back_as_the_first_process_may_have_s
 def test_a_reservation_that_cannot_be_taken_back_does_not_hide_the_reason(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.pki.issuance.WITHDRAWING_TIME", timedelta(0))
+    monkeypatch.setattr("shared.pki.issuance.cycle.WITHDRAWING_TIME", timedelta(0))
     stage.fail(certainly_unsigned())
 
     assert stage.refuse(BackendThrottled).status == 429

@@ -31,8 +31,8 @@ from shared.directory.records.user import EntraDeletion
 from shared.directory.tables import TableStore
 from shared.errors import AppError, FieldError
 from shared.pki.errors import CaNotInitialized, LintFailed, SerialNumberTaken
+from shared.pki.issuance.order import KeyFormat, Pkcs12Encryption
 from shared.pki.keys import KeyType, generate_key, spki_der
-from shared.pki.order import KeyFormat, Pkcs12Encryption
 from tests.support.pki import POLICY, SettableClock, TestCa, context, make_csr, order, software_backend
 
 

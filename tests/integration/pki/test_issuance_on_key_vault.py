@@ -17,10 +17,10 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateStatus, PendingCertificate
 from shared.directory.tables import TableStore
 from shared.errors import AppError
+from shared.pki.authority.issuer_certificate import IssuerPlan
 from shared.pki.errors import BackendMisconfigured, BackendThrottled, BackendUnavailable, SignatureRefused
-from shared.pki.issuer_certificate import IssuerPlan
+from shared.pki.issuance.sweeper import Sweeper
 from shared.pki.keys import KeyType, generate_key
-from shared.pki.sweeper import Sweeper
 from tests.support.key_vault import VaultUnderTest
 from tests.support.pki import TestCa, context, order
 

@@ -15,8 +15,8 @@ from local.azurite.azurite import Azurite
 from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateStatus, PendingCertificate
 from shared.directory.tables import TableStore
+from shared.pki.issuance.sweeper import Sweeper
 from shared.pki.signing.loader import load_backend
-from shared.pki.sweeper import Sweeper
 from tests.support.key_vault import VaultUnderTest
 from tests.support.killed_issuance import BETWEEN, Assignment, Nursery
 from tests.support.pki import PASSPHRASE, TestCa, context

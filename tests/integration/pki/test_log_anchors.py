@@ -21,10 +21,10 @@ from shared.directory.ledger import Ledger
 from shared.directory.log import decode_log_row, encode_log_row, log_key
 from shared.directory.rows import decode_row, encode_row
 from shared.directory.tables import TableStore
-from shared.pki.authority import Authority
+from shared.pki.authority.authority import Authority
+from shared.pki.authority.log_anchors import PREFACE, Anchor, LogAnchors, LogNotAnchored
 from shared.pki.keys import KeyType, sign
-from shared.pki.log_anchors import PREFACE, Anchor, LogAnchors, LogNotAnchored
-from shared.pki.reconciliation import Reconciliation
+from shared.pki.revocation.reconciliation import Reconciliation
 from tests.support.issuers import key_of
 from tests.support.pki import TestCa, context, software_backend
 from tests.support.restores import new_table

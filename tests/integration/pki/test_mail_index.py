@@ -4,7 +4,7 @@ import pytest
 
 from shared.directory.ledger import Ledger
 from shared.directory.records.user import EntraDeletion
-from shared.pki.mail_index import MailIndex
+from shared.pki.issuance.mail_index import MailIndex
 from tests.support.pki import TestCa
 
 NOBODY: frozenset[int] = frozenset()

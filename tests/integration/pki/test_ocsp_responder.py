@@ -27,11 +27,11 @@ from shared.directory.records.ocsp import OcspQuota
 from shared.directory.records.user import EntraDeletion, User
 from shared.directory.replica.queries import CertificateQuery
 from shared.directory.tables import TableStore
+from shared.pki.authority.issuer_certificate import IssuerPlan
 from shared.pki.errors import BackendTimeout, BackendUnavailable
-from shared.pki.issuer_certificate import IssuerPlan
 from shared.pki.keys import KeyType
-from shared.pki.ocsp import LIFE, OcspResponder
-from shared.pki.ocsp_certificate import QUOTA
+from shared.pki.ocsp.responder import LIFE, OcspResponder
+from shared.pki.ocsp.responder_certificate import QUOTA
 from tests.support.crls import TestCrls, blob_store
 from tests.support.ocsp import request_for, responder_of, serial_of
 from tests.support.pki import SettableClock, TestCa, context, software_backend
@@ -214,7 +214,7 @@ def test_a_reservation_that_may_have_been_signed_is_left_to_the_sweeper(
     def lost(*_: object) -> None:
         raise BackendTimeout("The key vault did not answer.")
 
-    monkeypatch.setattr("shared.pki.ocsp_certificate.sign", lost)
+    monkeypatch.setattr("shared.pki.ocsp.responder_certificate.sign", lost)
 
     assert ask(responder_of(crls), crls, 1).response_status is OCSPResponseStatus.TRY_LATER
 

@@ -32,14 +32,16 @@ from shared.directory.records.certificate import (
 )
 from shared.directory.records.purge import UnfinishedPurge
 from shared.directory.records.user import EntraDeletion, User
-from shared.directory.replica import Replica, UserQuery, source
+from shared.directory.replica import source
+from shared.directory.replica.queries import UserQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.rows import decode_row, encode_row
 from shared.directory.tables import TableStore
 from shared.pki.certificate_view import CertificateViews
-from shared.pki.departures import DeparturePolicy, Departures
-from shared.pki.purge import UserNotGone, UserPurge
-from shared.pki.reservation import confirm
-from shared.pki.revocation import Revocation
+from shared.pki.issuance.reservation import confirm
+from shared.pki.revocation.departures import DeparturePolicy, Departures
+from shared.pki.revocation.purge import UserNotGone, UserPurge
+from shared.pki.revocation.revocation import Revocation
 from tests.support.crls import TestCrls, reasons, soon
 from tests.support.pki import POLICY, TestCa, a_user, context, order
 from tests.support.purges import (
@@ -182,7 +184,7 @@ def test_an_upload_that_a_purge_overtakes_is_deleted_again(
 def test_certificates_are_revoked_and_keep_the_facts_of_their_lives(
     ca: TestCa, purge: UserPurge, blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.pki.purge.AT_ONCE", 2)
+    monkeypatch.setattr("shared.pki.revocation.purge.AT_ONCE", 2)
     user = person(ca)
     compromised, held, live = ca.certificates()
     revocation = Revocation(ca.ledger, Departures(DeparturePolicy()))

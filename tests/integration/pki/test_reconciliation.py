@@ -14,9 +14,9 @@ from shared.directory.ledger import Ledger
 from shared.directory.records.certificate import CertificateStatus, CertifiedKey, RevocationReason, certified_key_key
 from shared.directory.records.crl import CarriedRevocation
 from shared.directory.tables import TableStore
-from shared.pki.crl_errors import CrlNotOurs, CrlNumberUsed
+from shared.pki.crl.errors import CrlNotOurs, CrlNumberUsed
 from shared.pki.keys import KeyType
-from shared.pki.reconciliation import Reconciliation
+from shared.pki.revocation.reconciliation import Reconciliation
 from tests.support.crls import TestCrls, blob_store, number_of, reasons
 from tests.support.ocsp import request_for, responder_of
 from tests.support.pki import TestCa, context, software_backend

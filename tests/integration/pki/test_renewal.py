@@ -19,17 +19,17 @@ from shared.directory.records.certificate import (
     Succession,
 )
 from shared.directory.records.user import User
-from shared.directory.replica import Replica
 from shared.directory.replica.queries import CertificateQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.tables import TableStore
 from shared.errors import AppError
-from shared.pki.departures import DeparturePolicy, Departures
+from shared.pki.issuance.order import Issued
+from shared.pki.issuance.renewal import Renewal, RenewalOrder
+from shared.pki.issuance.sweeper import Sweeper
 from shared.pki.keys import KeyType, generate_key
-from shared.pki.order import Issued
-from shared.pki.renewal import Renewal, RenewalOrder
-from shared.pki.revocation import Revocation
-from shared.pki.revocation_upkeep import RevocationUpkeep, UpkeepReport
-from shared.pki.sweeper import Sweeper
+from shared.pki.revocation.departures import DeparturePolicy, Departures
+from shared.pki.revocation.revocation import Revocation
+from shared.pki.revocation.upkeep import RevocationUpkeep, UpkeepReport
 from tests.support.pki import SettableClock, TestCa, context, make_csr, order, software_backend
 
 

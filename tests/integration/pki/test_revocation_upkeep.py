@@ -14,8 +14,8 @@ from shared.directory.records.certificate import (
     RevocationSource,
 )
 from shared.directory.tables import TableStore
-from shared.pki.departures import DeparturePolicy, Departures
-from shared.pki.revocation_upkeep import LONGEST_HOLD, RevocationUpkeep
+from shared.pki.revocation.departures import DeparturePolicy, Departures
+from shared.pki.revocation.upkeep import LONGEST_HOLD, RevocationUpkeep
 from tests.support.crls import TestCrls, blob_store, reasons
 from tests.support.pki import SettableClock, TestCa, context, software_backend
 

@@ -16,8 +16,8 @@ from shared.directory.ledger import Request, Transaction
 from shared.directory.records.certificate import Certificate, CertificateType, user_certificates_prefix
 from shared.directory.records.user import User
 from shared.errors import AppError, FieldError
-from shared.pki.idempotency import Once
-from shared.pki.reservation import reserve
+from shared.pki.issuance.idempotency import Once
+from shared.pki.issuance.reservation import reserve
 from tests.support.pki import POLICY, TestCa, context, order
 
 ADDRESS = "info@contoso.example"

@@ -9,11 +9,11 @@ from shared.api.api_tokens import ApiTokens
 from shared.api.authentication import Authenticator, Forbidden, Unauthenticated
 from shared.api.permissions import EVERYTHING, Permission, permissions_of
 from shared.context import Actor, ActorKind
-from shared.entra.issuers import IssuerSource, issuers_of_tenant
-from shared.entra.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
-from shared.entra.signing_keys import SigningKeyStore
-from shared.entra.token_errors import KeysUnavailable
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens.errors import KeysUnavailable
+from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+from shared.entra.tokens.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import SigningKeyStore
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
 from tests.attack.forger import CLIENT, ROLE, USER, World, jwk, rsa_key
 
 TENANT = "7e4a0000-0000-4000-8000-00000000000a"

@@ -18,17 +18,11 @@ import pytest
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.base import Record, Row
 from shared.directory.records.user import Group
-from shared.directory.replica import (
-    Replica,
-    ReplicaBuilding,
-    ReplicaUnavailable,
-    UserQuery,
-    files,
-    ranks,
-    schema,
-    source,
-)
+from shared.directory.replica import files, ranks, schema, source
+from shared.directory.replica.errors import ReplicaBuilding, ReplicaUnavailable
 from shared.directory.replica.files import ReplicaFolder
+from shared.directory.replica.queries import UserQuery
+from shared.directory.replica.replica import Replica
 from tests.support.people import NOW, certificate, user
 from tests.support.plain_ledger import PlainLedger
 
@@ -362,7 +356,9 @@ FULL_DISK = """
     import resource, sys
     from pathlib import Path
     from shared.context import REQUEST_BUDGET, Deadline
-    from shared.directory.replica import Replica, ReplicaUnavailable, UserQuery
+    from shared.directory.replica.errors import ReplicaUnavailable
+    from shared.directory.replica.queries import UserQuery
+    from shared.directory.replica.replica import Replica
     from tests.support.people import user
     from tests.support.plain_ledger import PlainLedger
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.base import Record
-from shared.directory.replica import CertificateQuery, Replica, UserQuery, ranks
+from shared.directory.replica import ranks
+from shared.directory.replica.queries import CertificateQuery, UserQuery
+from shared.directory.replica.replica import Replica
 from tests.support import directory_strategies as random_directory
 from tests.support.directory_model import DirectoryModel
 from tests.support.people import NOW

@@ -18,15 +18,15 @@ from shared.directory.records.certificate import (
     RevocationReason,
 )
 from shared.directory.records.user import Group, User
-from shared.directory.replica import (
+from shared.directory.replica.queries import (
     CertificateQuery,
     CertificateSummary,
     EffectiveStatus,
-    Replica,
     UserQuery,
     UserSort,
     UserSummary,
 )
+from shared.directory.replica.replica import Replica
 from shared.errors import FieldError
 from tests.support.people import NOW, certificate, user
 from tests.support.plain_ledger import PlainLedger

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.records.user import User
-from shared.directory.replica import Replica, UserQuery
 from shared.directory.replica.domains import Domains
+from shared.directory.replica.queries import UserQuery
+from shared.directory.replica.replica import Replica
 from shared.directory.replica.text_folding import FIELD_END, fold, searchable_text
 from tests.support.people import user
 from tests.support.plain_ledger import PlainLedger

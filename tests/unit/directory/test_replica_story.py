@@ -17,7 +17,9 @@ from shared.context import REQUEST_BUDGET, Deadline
 from shared.directory.errors import StorageUnavailable
 from shared.directory.log import LogRow
 from shared.directory.records.base import Record, Row
-from shared.directory.replica import Replica, RevokedCertificate, following, ranks
+from shared.directory.replica import following, ranks
+from shared.directory.replica.queries import RevokedCertificate
+from shared.directory.replica.replica import Replica
 from tests.support.directory_model import DirectoryModel
 from tests.support.directory_strategies import ISSUERS
 from tests.support.people import NOW

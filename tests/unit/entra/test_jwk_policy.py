@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from shared.entra.jwk_policy import KeyRefused, accept_key, accepted_keys, has_roca_fingerprint
+from shared.entra.tokens.jwk_policy import KeyRefused, accept_key, accepted_keys, has_roca_fingerprint
 from tests.attack.forger import ABSENT, jwk, number, rsa_key
 
 TENANT = "7e4a0000-0000-4000-8000-00000000000a"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.entra.issuers import IssuerSource, TokenVersion, issuer_by_discovery, issuers_of_tenant
-from shared.entra.key_discovery import DiscoveryFailed, checked_issuer, checked_jwks_uri
+from shared.entra.tokens.issuers import IssuerSource, TokenVersion, issuer_by_discovery, issuers_of_tenant
+from shared.entra.tokens.key_discovery import DiscoveryFailed, checked_issuer, checked_jwks_uri
 
 TENANT = "7e4a0000-0000-4000-8000-00000000000a"
 OTHER = "0b0b0b0b-0000-4000-8000-00000000000b"

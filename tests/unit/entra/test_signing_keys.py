@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.entra import held_keys
-from shared.entra.issuers import IssuerSource, issuers_of_tenant
-from shared.entra.jwk_policy import SigningKey
-from shared.entra.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
-from shared.entra.signing_keys import ABSENT_FOR, MAX_ABSENT_KIDS, KeyStatus, SigningKeyStore
-from shared.entra.token_errors import KeysUnavailable, TokenError, TokenRejected
+from shared.entra.tokens import held_keys
+from shared.entra.tokens.errors import KeysUnavailable, TokenError, TokenRejected
+from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+from shared.entra.tokens.jwk_policy import SigningKey
+from shared.entra.tokens.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import ABSENT_FOR, MAX_ABSENT_KIDS, KeyStatus, SigningKeyStore
 from tests.attack.forger import jwk, rsa_key
 
 TENANT = "7e4a0000-0000-4000-8000-00000000000a"

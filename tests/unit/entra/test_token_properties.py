@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.entra import base64url, strict_json
-from shared.entra.issuers import IssuerSource, issuers_of_tenant
-from shared.entra.key_discovery import PublishedKeys, published_keys
-from shared.entra.signing_keys import SigningKeyStore
-from shared.entra.token_errors import TokenRejected
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens import base64url, strict_json
+from shared.entra.tokens.errors import TokenRejected
+from shared.entra.tokens.issuers import IssuerSource, issuers_of_tenant
+from shared.entra.tokens.key_discovery import PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import SigningKeyStore
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
 from tests.attack.forger import World, as_json, b64, jwk, rsa_key
 from tests.attack.stopwatch import LONGEST, stopwatch
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.entra.claims import TokenType, ValidToken
-from shared.entra.issuers import IssuerSource, TokenVersion, issuer_by_discovery, issuers_of_tenant
-from shared.entra.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
-from shared.entra.signing_keys import SigningKeyStore
-from shared.entra.token_errors import SENTENCES, KeysUnavailable, TokenError, TokenRejected
-from shared.entra.token_validator import TokenValidator, ValidatorPolicy
-from shared.entra.verdict_cache import VerdictCache
+from shared.entra.tokens.claims import TokenType, ValidToken
+from shared.entra.tokens.errors import SENTENCES, KeysUnavailable, TokenError, TokenRejected
+from shared.entra.tokens.issuers import IssuerSource, TokenVersion, issuer_by_discovery, issuers_of_tenant
+from shared.entra.tokens.key_discovery import DiscoveryFailed, PublishedKeys, published_keys
+from shared.entra.tokens.signing_keys import SigningKeyStore
+from shared.entra.tokens.validator import TokenValidator, ValidatorPolicy
+from shared.entra.tokens.verdict_cache import VerdictCache
 from shared.errors import FieldError
 from tests.attack.forger import ABSENT, CLIENT, OTHER_TENANT, ROLE, USER, World, jwk, rsa_key
 

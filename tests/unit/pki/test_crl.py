@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from shared.directory.records.certificate import RevocationReason
 from shared.pki import der
-from shared.pki.crl import LIFE, PUBLISHED_EVERY, CrlDraft, to_pem
-from shared.pki.crl_entries import EntryWriter
+from shared.pki.crl.entries import EntryWriter
+from shared.pki.crl.revocation_list import LIFE, PUBLISHED_EVERY, CrlDraft, to_pem
 from shared.pki.errors import SignatureRefused
 from shared.pki.keys import KeyType, signature_hash
 from tests.support.issuers import LooseIssuer, key_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.errors import FieldError
 from shared.pki import der
-from shared.pki.csr import MAX_CSR_LENGTH, key_of_csr
+from shared.pki.issuance.csr import MAX_CSR_LENGTH, key_of_csr
 from shared.pki.keys import KeyType, generate_key, sign, spki_der
 from tests.support.issuers import key_of
 from tests.support.pki import make_csr

@@ -17,7 +17,7 @@ from shared.directory.records.certificate import (
     RevocationSource,
 )
 from shared.directory.records.user import EntraDeletion, User
-from shared.pki.departures import DeparturePolicy, Departures, OnDeparture
+from shared.pki.revocation.departures import DeparturePolicy, Departures, OnDeparture
 from shared.services import Services
 from shared.settings import Settings
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.pki.holder import addresses, primary_address, security_identifier, still_names
+from shared.pki.issuance.holder import addresses, primary_address, security_identifier, still_names
 from tests.support.people import certificate
 from tests.support.pki import a_user
 

@@ -11,7 +11,7 @@ import pytest
 
 from shared.context import Deadline
 from shared.pki.errors import KeyMakerBusy
-from shared.pki.key_maker import NICENESS, KeyMaker
+from shared.pki.issuance.key_maker import NICENESS, KeyMaker
 from shared.pki.keys import KeyType, spki_sha256
 from tests.support.signing_contract import soon
 

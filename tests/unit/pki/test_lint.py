@@ -14,12 +14,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from shared.directory.records.certificate import CertificateType
 from shared.pki import der
 from shared.pki.errors import LintFailed
+from shared.pki.issuance.lint import RULES, lint
+from shared.pki.issuance.policy import IssuancePolicy
+from shared.pki.issuance.profiles import SECURITY_IDENTIFIER_EXTENSION, security_identifier_extension
+from shared.pki.issuance.user_certificate import UserCertificate
 from shared.pki.keys import KeyType
-from shared.pki.lint import RULES, lint
-from shared.pki.policy import IssuancePolicy
-from shared.pki.profiles import SECURITY_IDENTIFIER_EXTENSION, security_identifier_extension
 from shared.pki.tbs import Draft
-from shared.pki.user_certificate import UserCertificate
 from tests.support.issuers import LooseIssuer, key_of
 from tests.support.pki import POLICY, a_user
 

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import serialization
 
 from shared.cli.pkilint_report import closest_smime_level, pkix_findings, smime_findings
 from shared.directory.records.certificate import CertificateType
+from shared.pki.issuance.lint import lint
+from shared.pki.issuance.policy import IssuancePolicy
 from shared.pki.keys import KeyType
-from shared.pki.lint import lint
-from shared.pki.policy import IssuancePolicy
 from tests.support.awkward_users import AWKWARD
 from tests.support.issuers import LooseIssuer, key_of
 from tests.support.linting import gnutls_refusal, has_gnutls, openssl_refusals

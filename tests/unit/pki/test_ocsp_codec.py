@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.directory.records.certificate import RevocationReason
 from shared.pki import der
 from shared.pki.keys import KeyType, PublicKey, spki_der
-from shared.pki.ocsp_codec import (
+from shared.pki.ocsp.codec import (
     MAX_CERTIFICATES,
     CertId,
     CertStatus,

@@ -1,0 +1,1 @@
+"""Notices of certificates that expire soon: found, listed, sent once."""

@@ -1,0 +1,1 @@
+"""What ends certificates before their time: operators, departures of users, restores (docs/revocation.md)."""
