@@ -1,79 +1,12 @@
 """The Azure Functions app: registers the blueprint of every module in `functions`, and nothing else."""
 
+import importlib
+import pkgutil
+
 import azure.functions as func
 
-from functions import (
-    anchor_log,
-    bulk_sync_users,
-    docs_asset,
-    docs_page,
-    health,
-    list_certificates,
-    list_expiring_certificates,
-    list_users,
-    openapi,
-    pki_ca_crt,
-    pki_ca_pem,
-    pki_chain_pem,
-    pki_crl,
-    pki_crl_pem,
-    pki_ocsp_get,
-    pki_ocsp_post,
-    provision_certificate,
-    publish_crls,
-    publish_snapshot,
-    release_certificate,
-    renew_certificate,
-    revoke_certificate,
-    send_expiry_notices,
-    settle_revocations,
-    show_certificate,
-    show_sync,
-    show_user,
-    start_sync,
-    statistics,
-    sweep_certificates,
-    sync_tenant,
-    sync_user,
-    validate_token,
-    zz_unmatched,
-)
+import functions
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for module in (
-    anchor_log,
-    bulk_sync_users,
-    docs_asset,
-    docs_page,
-    health,
-    list_certificates,
-    list_expiring_certificates,
-    list_users,
-    openapi,
-    pki_ca_crt,
-    pki_ca_pem,
-    pki_chain_pem,
-    pki_crl,
-    pki_crl_pem,
-    pki_ocsp_get,
-    pki_ocsp_post,
-    provision_certificate,
-    publish_crls,
-    publish_snapshot,
-    release_certificate,
-    renew_certificate,
-    revoke_certificate,
-    send_expiry_notices,
-    settle_revocations,
-    show_certificate,
-    show_sync,
-    show_user,
-    start_sync,
-    statistics,
-    sweep_certificates,
-    sync_tenant,
-    sync_user,
-    validate_token,
-    zz_unmatched,
-):
-    app.register_functions(module.bp)
+for found in pkgutil.iter_modules(functions.__path__):
+    app.register_functions(importlib.import_module(f"functions.{found.name}").bp)

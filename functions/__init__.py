@@ -1,1 +1,1 @@
-"""One module per Azure Function; each holds one Blueprint with one trigger."""
+"""One module per Azure Function, each with one Blueprint, `bp`, that holds one trigger; function_app.py finds them."""
