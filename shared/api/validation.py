@@ -17,13 +17,13 @@ MAX_ID = 2**31 - 1
 class RequestModel(BaseModel):
     """What a request brings: strict types, nothing unknown, immutable."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class QueryModel(BaseModel):
     """The query string: unknown parameters are ignored, as Laravel does."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class ValidationFailed(AppError):
