@@ -10,6 +10,8 @@ param deletionLock bool
 
 var packageContainerName = 'app-package'
 var retentionDays = 30
+// As long as a CA certificate lives: what the CA signed of the log must outlast what it is to prove.
+var anchorRetentionDays = 3650
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   name: name
@@ -55,6 +57,22 @@ resource directoryBlobs 'Microsoft.Storage/storageAccounts/blobServices/containe
   parent: blobs
   name: directoryName
   properties: { publicAccess: 'None' }
+}
+
+resource anchorBlobs 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = {
+  parent: blobs
+  name: '${directoryName}-anchors'
+  properties: { publicAccess: 'None' }
+}
+
+// Blobs can be added, neither changed nor deleted. The policy is not locked: an owner can still lift it, which shows.
+resource anchorImmutability 'Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies@2024-01-01' = {
+  parent: anchorBlobs
+  name: 'default'
+  properties: {
+    immutabilityPeriodSinceCreationInDays: anchorRetentionDays
+    allowProtectedAppendWrites: false
+  }
 }
 
 resource package 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = {

@@ -113,7 +113,7 @@ def _signed(anchors: "FoundAnchors") -> str:
     lines = ["No hash of the log was signed yet: a whole new log could not be told from this one."]
     if last is not None:
         moment = f"{last.signed_at:%Y-%m-%d %H:%M} UTC"
-        lines = [f"{len(anchors.good)} signed hashes were compared, the last of log row {last.seq}, signed {moment}."]
+        lines = [f"Signed hashes compared: {len(anchors.good)}, the last of log row {last.seq}, signed {moment}."]
     if anchors.left_behind:
         first = min(anchor.seq for anchor in anchors.left_behind)
         lines.append(f"{len(anchors.left_behind)} more, from log row {first} on, are of what a restore left behind.")

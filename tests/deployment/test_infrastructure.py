@@ -140,7 +140,9 @@ def test_the_table_and_the_container_of_the_directory_are_made(deployed: Deploy)
     tables = deployment.of_type("Microsoft.Storage/storageAccounts/tableServices/tables")
     containers = deployment.of_type("Microsoft.Storage/storageAccounts/blobServices/containers")
     assert [each.name.rpartition("/")[2] for each in tables] == ["contoso"]
-    assert "contoso" in [each.name.rpartition("/")[2] for each in containers]
+    assert {"contoso", "contoso-anchors"} <= {each.name.rpartition("/")[2] for each in containers}
+    (policy,) = deployment.of_type("Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies")
+    assert policy.name.split("/")[-2:] == ["contoso-anchors", "default"]
     assert app_settings(deployment)["DIRECTORY_TABLE"] == "contoso"
 
 
