@@ -22,7 +22,7 @@ TABLE = "directory"
 
 @dataclass(frozen=True)
 class Policy:
-    """As shared.settings.SyncSettings; the pace is the measurement's own."""
+    """As shared.settings.model.SyncSettings; the pace is the measurement's own."""
 
     rows_per_second: int
     group_ids: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from shared.entra.user_changes import CertificatesAtStake, LookAgain, UserChange
 
 
 class SyncPolicy(RemovalPolicy, Protocol):
-    """What an operator decides about the tenant sync (shared.settings.SyncSettings)."""
+    """What an operator decides about the tenant sync (shared.settings.model.SyncSettings)."""
 
     @property
     def group_ids(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def context() -> Context:
 
 @dataclass(frozen=True)
 class Policy:
-    """shared.settings.SyncSettings, as far as the tenant sync looks at it, at full speed."""
+    """shared.settings.model.SyncSettings, as far as the tenant sync looks at it, at full speed."""
 
     group_ids: tuple[str, ...] = ()
     time_budget: timedelta = timedelta(minutes=2)
