@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import shared.services
 from local.azurite.azurite import Azurite
 from shared.cli import export as export_command
 from shared.cli import stats as stats_command
@@ -23,8 +21,8 @@ from shared.directory.records.crl import CarriedRevocation
 from shared.directory.tables import TableStore
 from shared.pki.keys import KeyType
 from shared.services import Services
-from shared.settings import Settings
-from tests.support.pki import PASSPHRASE, TestCa, context, order
+from tests.support.app import app_of
+from tests.support.pki import TestCa, context, order
 
 Run = Callable[..., Result]
 
@@ -34,16 +32,7 @@ def app(
     azurite: Azurite, tables: TableStore, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Services:
     """Three certificates of three users: one good, one revoked, one on hold; and one that only a CRL remembers."""
-    environment = {
-        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        "AzureWebJobsStorage": azurite.connection_string,
-        "ENTRA_TENANT_ID": tenant_id,
-        "ENTRA_CLIENT_ID": str(uuid.uuid4()),
-        "ENTRA_CLIENT_SECRET": "not used here",
-        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
-        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-    }
-    built = Services(Settings.read(environment))
+    built = app_of(azurite, tenant_id, tmp_path, monkeypatch)
     ca = TestCa.on(built.ledger, built.signing_backend).initialize(KeyType.P_256)
     names = ("Ada Lovelace", '=HYPERLINK("http://x")', 'Björn, "the Second"\nof Åre')
     issued = [ca.issuance.issue(order(ca.add_user(name=name)), context()).certificate for name in names]
@@ -55,7 +44,6 @@ def app(
         tx.put(CarriedRevocation(issuer_id="0011", serial_number="0abc", revoked_at=tx.time, reason=reason))
 
     built.ledger.commit(Request("carried", context(), remember), context().deadline)
-    monkeypatch.setattr(shared.services, "services", lambda: built)
     return built
 
 

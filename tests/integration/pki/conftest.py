@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import shared.services
 from local.azurite.azurite import Azurite
 from local.entra.control import EntraEmulator
 from local.https_server import Reply
@@ -14,12 +13,12 @@ from local.key_vault.control import KeyVaultEmulator
 from shared.directory.ledger import Ledger
 from shared.directory.tables import TableStore
 from shared.services import Services
-from shared.settings import Settings
+from tests.support.app import app_of
 from tests.support.command_line import Run, run_command
 from tests.support.expiry import Office
 from tests.support.key_vault import EXTERNAL, VaultUnderTest, emulated_vault, external_vault
 from tests.support.odd_server import OddServer, odd_server
-from tests.support.pki import PASSPHRASE, TestCa, software_backend
+from tests.support.pki import TestCa, software_backend
 
 
 @pytest.fixture
@@ -61,19 +60,7 @@ def app(
     azurite: Azurite, tables: TableStore, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Services:
     """The app's own objects, on a tenant of the test's own."""
-    environment = {
-        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        "AzureWebJobsStorage": azurite.connection_string,
-        "ENTRA_TENANT_ID": tenant_id,
-        "ENTRA_CLIENT_ID": "11111111-1111-4111-8111-111111111111",
-        "ENTRA_CLIENT_SECRET": "not used here",
-        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
-        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-        "PKI_PUBLIC_URL": "http://pki.contoso.example",
-    }
-    built = Services(Settings.read(environment))
-    monkeypatch.setattr(shared.services, "services", lambda: built)
-    return built
+    return app_of(azurite, tenant_id, tmp_path, monkeypatch, PKI_PUBLIC_URL="http://pki.contoso.example")
 
 
 @pytest.fixture

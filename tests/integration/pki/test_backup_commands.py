@@ -21,9 +21,9 @@ from shared.directory.tables import TableStore
 from shared.pki.crl.errors import CrlNotOurs
 from shared.pki.keys import KeyType
 from shared.services import Services
-from shared.settings import Settings
+from tests.support.app import app_of
 from tests.support.crls import number_of, reasons
-from tests.support.pki import PASSPHRASE, TestCa, context, order
+from tests.support.pki import TestCa, context, order
 
 BuildApp = Callable[..., Services]
 Run = Callable[..., Result]
@@ -36,20 +36,9 @@ def build_app(
     """The app's own objects, on a tenant and a CA key of the test's own; what commands use is the last one built."""
 
     def build(**settings: str) -> Services:
-        environment = {
-            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-            "AzureWebJobsStorage": azurite.connection_string,
-            "ENTRA_TENANT_ID": tenant_id,
-            "ENTRA_CLIENT_ID": "11111111-1111-4111-8111-111111111111",
-            "ENTRA_CLIENT_SECRET": "not used here",
-            "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
-            "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-            "PKI_PUBLIC_URL": "http://pki.contoso.example",
-            **settings,
-        }
-        built = Services(Settings.read(environment))
+        wanted = {"PKI_PUBLIC_URL": "http://pki.contoso.example", **settings}
+        built = app_of(azurite, tenant_id, tmp_path, monkeypatch, **wanted)
         built.blobs.create_if_missing()
-        monkeypatch.setattr(shared.services, "services", lambda: built)
         return built
 
     return build

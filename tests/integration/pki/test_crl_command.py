@@ -1,7 +1,6 @@
 """`manage.py crl`, `manage.py ca reconcile` and what health says of CRLs, on the app's own objects."""
 
 import json
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 
-import shared.services
 from local.azurite.azurite import Azurite
 from shared.cli import ca as ca_command
 from shared.cli import crl as crl_command
@@ -26,9 +24,9 @@ from shared.health import Finding, HealthStatus
 from shared.health_probes import CRL_LARGE, crl
 from shared.pki.crl.errors import CrlNotOurs
 from shared.services import Services
-from shared.settings import Settings
+from tests.support.app import app_of
 from tests.support.crls import number_of
-from tests.support.pki import PASSPHRASE, context
+from tests.support.pki import context
 
 Run = Callable[..., Any]
 
@@ -38,18 +36,8 @@ def app(
     azurite: Azurite, tables: TableStore, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Services:
     """The app's own objects, on a tenant of the test's own, with an issuer."""
-    environment = {
-        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        "AzureWebJobsStorage": azurite.connection_string,
-        "ENTRA_TENANT_ID": tenant_id,
-        "ENTRA_CLIENT_ID": str(uuid.uuid4()),
-        "ENTRA_CLIENT_SECRET": "not used here",
-        "CA_SOFTWARE_KEY_PATH": str(tmp_path / "ca" / "issuer.pem"),
-        "CA_SOFTWARE_KEY_PASSPHRASE": PASSPHRASE,
-    }
-    built = Services(Settings.read(environment))
+    built = app_of(azurite, tenant_id, tmp_path, monkeypatch)
     built.blobs.create_if_missing()
-    monkeypatch.setattr(shared.services, "services", lambda: built)
     return built
 
 
