@@ -47,6 +47,7 @@ REPLY_TIMEOUT = timedelta(seconds=60)
 TIMERS = ("sync_tenant", "publish_crls", "sweep_certificates", "settle_revocations")
 TIMER_PAUSE = timedelta(seconds=5)
 SAMPLE_PAUSE = timedelta(seconds=2)
+MOST_SAID = 400
 MAX_GROWTH = 1.15
 """Of the app's memory from the second quarter to the last one, medians: what is still called flat."""
 
@@ -61,6 +62,7 @@ class Weather:
         self.tenant = self.entra.new_tenant()
         fill(self.tenant)
         self.counts: Counter[str] = Counter()
+        self.slowest_stop = 0.0
         self._clear_since = time.monotonic()
         self._disturbed = False
 
@@ -87,7 +89,9 @@ class Weather:
 
     def stop_azurite(self, seconds: float) -> None:
         ports = (self.azurite.blob_port, self.azurite.queue_port, self.azurite.table_port)
+        began = time.monotonic()
         self.azurite.stop()
+        self.slowest_stop = max(self.slowest_stop, time.monotonic() - began)
         time.sleep(seconds)
         self.azurite = Azurite.start(self._folder / "azurite", ports=ports)
 
@@ -136,11 +140,14 @@ class Diary:
     revoked: set[int] = field(default_factory=set)
     attempts: int = 0
     """Of issuance, each under an Idempotency-Key of its own."""
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What the first reply with that outcome said."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, call: str, outcome: str, *, calm: bool) -> None:
+    def note(self, call: str, outcome: str, *, calm: bool, said: str = "") -> None:
         with self.lock:
             self.outcomes[call, outcome] += 1
+            self.first.setdefault((call, outcome), said[:MOST_SAID])
             if calm:
                 self.in_calm[call, outcome] += 1
 
@@ -218,7 +225,8 @@ class Callers:
         except requests.RequestException as error:
             self._diary.note(name, type(error).__name__, calm=calm and self._weather.is_clear(began))
             return None
-        self._diary.note(name, str(reply.status_code), calm=calm and self._weather.is_clear(began))
+        clear = calm and self._weather.is_clear(began)
+        self._diary.note(name, str(reply.status_code), calm=clear, said=reply.text)
         return reply
 
 
@@ -312,6 +320,7 @@ NEW_KEYS = ("validate token", "401")
 
 def report(stack: Stack, weather: Weather, diary: Diary, memory: list[int]) -> int:
     print("disturbances: " + ", ".join(f"{name} {count} times" for name, count in sorted(weather.counts.items())))
+    print(f"Azurite took up to {weather.slowest_stop:.1f} s to write what it had and stop")
     for call in sorted({name for name, _ in diary.outcomes}):
         found = {outcome: count for (name, outcome), count in sorted(diary.outcomes.items()) if name == call}
         calm = {outcome: count for (name, outcome), count in diary.in_calm.items() if name == call}
@@ -334,11 +343,15 @@ def lost(stack: Stack, diary: Diary) -> Iterator[str]:
         f"{diary.attempts} orders, {len(diary.issued)} acknowledged, {len(certificates)} certificates in the directory;"
         f" {len(diary.revoked)} revocations acknowledged"
     )
-    for number, serial_number in diary.issued.items():
-        if number not in certificates or certificates[number]["serial_number"] != serial_number:
-            yield f"certificate {number} was acknowledged and is not there"
+    missing = [
+        number
+        for number, serial_number in diary.issued.items()
+        if number not in certificates or certificates[number]["serial_number"] != serial_number
+    ]
+    if missing:
+        yield f"{len(missing)} certificates were acknowledged and are not there, {min(missing)} to {max(missing)}"
     for number in diary.revoked:
-        if certificates[number]["status"] != "revoked":
+        if number in certificates and certificates[number]["status"] != "revoked":
             yield f"certificate {number} was revoked and is {certificates[number]['status']}"
     serials = Counter(found["serial_number"] for found in certificates.values())
     yield from (f"the serial number {serial} was given twice" for serial, count in serials.items() if count > 1)
@@ -364,7 +377,7 @@ def wrong(diary: Diary) -> Iterator[str]:
     """Replies that no weather excuses, and failures long after the last disturbance."""
     for (call, outcome), count in sorted(diary.outcomes.items()):
         if outcome not in GOOD | EXCUSABLE and (call, outcome) != NEW_KEYS:
-            yield f"{call}: {outcome} {count} times"
+            yield f"{call}: {outcome} {count} times, first: {diary.first[call, outcome]}"
     for (call, outcome), count in sorted(diary.in_calm.items()):
         if outcome not in GOOD:
             yield f"{call}: {outcome} {count} times in calm weather"

@@ -6,6 +6,7 @@ Azurite is the npm package pinned in this folder; Node.js comes from the PyPI pa
 import contextlib
 import re
 import sys
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ WELL_KNOWN_PORTS = (10000, 10001, 10002)
 """Of blobs, queues and tables: what `UseDevelopmentStorage=true` means."""
 START_TIMEOUT = timedelta(seconds=60)
 STOP_TIMEOUT = timedelta(seconds=10)
+SETTLING = timedelta(milliseconds=100)
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at http://127\.0\.0\.1:(\d+)")
 
 
@@ -41,6 +43,8 @@ class Azurite:
     blob_port: int
     queue_port: int
     table_port: int
+    data: Path | None = None
+    """The folder that keeps what is stored; None: it is kept in memory only."""
 
     @classmethod
     def start(
@@ -63,7 +67,7 @@ class Azurite:
         except BaseException:
             process.stop()
             raise
-        return cls(process, blob_port=found["Blob"], queue_port=found["Queue"], table_port=found["Table"])
+        return cls(process, blob_port=found["Blob"], queue_port=found["Queue"], table_port=found["Table"], data=data)
 
     @property
     def connection_string(self) -> str:
@@ -76,7 +80,15 @@ class Azurite:
         with contextlib.suppress(ChildFailed):
             for _ in SERVICES:
                 self.process.wait_for(_closed, STOP_TIMEOUT)
+        self._wait_for_files()
         self.process.stop(timedelta(0))
+
+    def _wait_for_files(self) -> None:
+        """A save that was under way when Azurite closed goes on after that: into a file with a tilde, then renamed."""
+        deadline = time.monotonic() + STOP_TIMEOUT.total_seconds()
+        time.sleep(SETTLING.total_seconds() if self.data is not None else 0.0)
+        while self.data is not None and any(self.data.glob("*~")) and time.monotonic() < deadline:
+            time.sleep(SETTLING.total_seconds())
 
     def __enter__(self) -> Self:
         return self
