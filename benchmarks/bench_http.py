@@ -8,7 +8,6 @@ with an Entra token; an API token costs one point read more for each request, so
 """
 
 import argparse
-import base64
 import json
 import shutil
 import subprocess
@@ -20,12 +19,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.ocsp import OCSPRequestBuilder
 
 from benchmarks import peers
 from local.demo_directory import fill
@@ -33,6 +26,7 @@ from local.processes import REPOSITORY, ChildProcess, announcement
 from local.stack import ABILITY, API, Stack, running_cloud, running_stack
 from shared.pki.keys import KeyType
 from tests.support.issuers import key_of
+from tests.support.ocsp import path_of, request_for_shown
 from tests.support.pki import make_csr
 
 EMPTY_APP = Path(__file__).with_name("empty_app")
@@ -153,17 +147,10 @@ def targets(stack: Stack) -> Sequence[Target]:
         get("certificate", f"certificates/{issued['id']}"),
         get("statistics", "statistics"),
         Target("CRL", f"{pki}/crl"),
-        Target("OCSP by GET", f"{pki}/ocsp/{ocsp_path(issued)}"),
+        Target("OCSP by GET", f"{pki}/ocsp/{path_of(request_for_shown(issued))}"),
         post("sync-user", "sync-user", {"user_principal_name": person.user_principal_name}),
         post("provision-certificate, CSR", "provision-certificate", order),
     )
-
-
-def ocsp_path(issued: Mapping[str, Any]) -> str:
-    leaf = x509.load_pem_x509_certificate(issued["pem"].encode())
-    issuer = x509.load_pem_x509_certificates(issued["chain_pem"].encode())[0]
-    request = OCSPRequestBuilder().add_certificate(leaf, issuer, SHA256()).build()
-    return quote(base64.b64encode(request.public_bytes(Encoding.DER)), safe="")
 
 
 def measured(url: str, target: Target, seconds: int) -> list[Load]:

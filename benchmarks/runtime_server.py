@@ -8,14 +8,13 @@ import asyncio
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
 from local.emulator_process import announce
-from local.functions_host.routes import decode_path
-from tests.support.microsoft_worker import ROUTE_PREFIX, Runtime, WorkerFunction, http_trigger, invocation_of
+from tests.support.microsoft_worker import Runtime, WorkerFunction, http_trigger, invocation_of, taker
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -26,10 +25,9 @@ BACKLOG = 512
 class Application:
     """ASGI (https://asgi.readthedocs.io/en/latest/specs/www.html) in front of the worker library."""
 
-    def __init__(self, runtime: Runtime, functions: list[WorkerFunction]) -> None:
+    def __init__(self, runtime: Runtime, functions: Mapping[str, WorkerFunction]) -> None:
         self._runtime = runtime
-        self._functions = sorted(functions, key=lambda function: function.name)
-        self._route = lru_cache(self._find)
+        self._route = lru_cache(partial(taker, functions))
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         body = bytearray()
@@ -53,13 +51,6 @@ class Application:
         await send({"type": "http.response.start", "status": int(http.status_code or 500), "headers": reply_headers})
         await send({"type": "http.response.body", "body": content})
 
-    def _find(self, method: str, path: str) -> tuple[WorkerFunction, dict[str, str]]:
-        for function in self._functions:
-            parameters = function.takes(method, decode_path(path).removeprefix(ROUTE_PREFIX))
-            if parameters is not None:
-                return function, parameters
-        raise LookupError(f"no function takes {method} {path}")
-
 
 async def serve(root: Path) -> None:
     peers.make_importable()
@@ -67,7 +58,7 @@ async def serve(root: Path) -> None:
 
     runtime = await Runtime.start(root)
     metadata = await runtime.index()
-    functions = [WorkerFunction.of(found) for found in metadata.function_metadata_results]
+    functions = {found.name: WorkerFunction.of(found) for found in metadata.function_metadata_results}
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, asyncio sets TCP_NODELAY
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(

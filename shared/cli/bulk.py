@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 from uuid import uuid4
 
 import click
@@ -29,6 +29,7 @@ LONGEST_WAIT = timedelta(seconds=15)
 MOST_JOBS = 32
 
 Outcome = Mapping[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass
@@ -195,6 +196,15 @@ jobs_option = click.option(
     "--jobs", metavar="N", type=click.IntRange(1, MOST_JOBS), default=4, show_default=True, help="How many at a time."
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check every line, change nothing.")
+
+
+def results_option(default: str, of_what: str = "line") -> Callable[[Command], Command]:
+    """`default`: the file that is written without it; `of_what`: what a line of it tells of."""
+    return click.option(
+        "--results",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help=f"What was done of each {of_what} [default: {default}]",
+    )
 
 
 def finish(summary: Summary, unit: str = "Line") -> None:

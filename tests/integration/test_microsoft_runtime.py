@@ -9,17 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
-from cryptography.x509.ocsp import OCSPRequestBuilder
 
 from local.entra.directory_control import DirectoryObject
 from local.stack import ABILITY, Stack, clean_environment
 from tests.support.microsoft_worker import MicrosoftWorker, WorkerReply
+from tests.support.ocsp import path_of, request_for_shown
 from tests.support.shipped import Shipped
 
 ENTRA = "/api/v1/entra-id"
@@ -119,10 +115,8 @@ class World:
 
 def ocsp_facts(certificate: Mapping[str, Any]) -> dict[str, Any]:
     """An OCSP request for the certificate, as bytes and as a path segment (RFC 6960, appendix A.1)."""
-    leaf = load_pem_x509_certificate(certificate["pem"].encode())
-    issuer = load_pem_x509_certificates(certificate["chain_pem"].encode())[0]
-    request = OCSPRequestBuilder().add_certificate(leaf, issuer, SHA256()).build().public_bytes(Encoding.DER)
-    return {"ocsp_request": request, "ocsp_path": quote(base64.b64encode(request), safe="")}
+    request = request_for_shown(certificate)
+    return {"ocsp_request": request, "ocsp_path": path_of(request)}
 
 
 @pytest.fixture(scope="module")

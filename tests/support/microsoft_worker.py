@@ -101,13 +101,7 @@ class MicrosoftWorker:
 
         `host_trace`: the traceparent of the host's own span.
         """
-        url = urlsplit(path)
-        for _, function in sorted(self.functions.items()):
-            parameters = function.takes(method, decode_path(url.path).removeprefix(ROUTE_PREFIX))
-            if parameters is not None:
-                break
-        else:
-            raise LookupError(f"no function takes {method} {path}")
+        function, parameters = taker(self.functions, method, urlsplit(path).path)
         http = http_trigger(self._protos, method, path, headers or {}, parameters, body)
         reply = self._invoke(function, http, host_trace).return_value.http
         return WorkerReply(int(reply.status_code), dict(reply.headers), reply.body.bytes)
@@ -142,6 +136,18 @@ class MicrosoftWorker:
     def _receive(self, message: Any) -> Any:
         line = self._process.wait_for(lambda line: line.removeprefix(MARK) if line.startswith(MARK) else None)
         return json_format.Parse(line, message)
+
+
+def taker(functions: Mapping[str, WorkerFunction], method: str, path: str) -> tuple[WorkerFunction, dict[str, str]]:
+    """The first function, in the order of names, whose route takes the request, and the route's parameters.
+
+    Raises: LookupError.
+    """
+    for _, function in sorted(functions.items()):
+        parameters = function.takes(method, decode_path(path).removeprefix(ROUTE_PREFIX))
+        if parameters is not None:
+            return function, parameters
+    raise LookupError(f"no function takes {method} {path}")
 
 
 def http_trigger(

@@ -1,9 +1,11 @@
 """OCSP clients: OpenSSL, GnuTLS and cryptography, on requests and replies in files."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -48,6 +50,19 @@ def request_for(
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
     return builder.build().public_bytes(serialization.Encoding.DER)
+
+
+def request_for_shown(certificate: Mapping[str, str]) -> bytes:
+    """An OCSPRequest for a certificate as the API shows it, with `pem` and `chain_pem`."""
+    leaf = x509.load_pem_x509_certificate(certificate["pem"].encode())
+    issuer = x509.load_pem_x509_certificates(certificate["chain_pem"].encode())[0]
+    builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256())
+    return builder.build().public_bytes(serialization.Encoding.DER)
+
+
+def path_of(request: bytes) -> str:
+    """The path segment of a request by GET (RFC 6960, appendix A.1)."""
+    return quote(base64.b64encode(request), safe="")
 
 
 def _key_bits(issuer: IssuerMaterial) -> bytes:

@@ -8,9 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.cli.bulk import NoResults, Outcome, Results, dry_run_option, finish, jobs_option, open_results, work_through
+from shared.cli.bulk import (
+    NoResults,
+    Outcome,
+    Results,
+    dry_run_option,
+    finish,
+    jobs_option,
+    open_results,
+    results_option,
+    work_through,
+)
 from shared.cli.bulk_file import Line, LineRefused, one_word, read_lines, whole_number
-from shared.cli.certs.key_files import KEY_TYPES, KeyFiles, deliver, key_option, out_folder, out_option, pkcs12_option
+from shared.cli.certs.key_files import (
+    KEY_TYPES,
+    UNKNOWN_CSR,
+    KeyFiles,
+    deliver,
+    key_option,
+    out_folder,
+    out_option,
+    pkcs12_option,
+)
 from shared.cli.console import emit, json_option, operator_context
 from shared.directory.records.certificate import CertificateType
 from shared.directory.replica.queries import MAX_SEARCH_LENGTH, UserQuery
@@ -20,8 +39,6 @@ if TYPE_CHECKING:
     from shared.pki.issuance.order import Order
 
 COLUMNS = ("user_id", "user_principal_name", "certificate_type", "validity_days", "key_type", "csr")
-UNKNOWN = "still to come"
-"""A CSR that does not matter yet."""
 TYPES = tuple(kind.value for kind in CertificateType)
 
 
@@ -45,11 +62,7 @@ TYPES = tuple(kind.value for kind in CertificateType)
 @click.option("--days", metavar="DAYS", type=click.IntRange(1, 3650), help="Validity [default: the setting's].")
 @key_option
 @pkcs12_option
-@click.option(
-    "--results",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What was done of each line [default: FILE.results.jsonl]",
-)
+@results_option("FILE.results.jsonl")
 @jobs_option
 @dry_run_option
 @json_option
@@ -93,7 +106,7 @@ class _Desk:
     def issue(self, line: Line, idempotency_key: str) -> Outcome:
         from shared.services import services
 
-        own, wanted = self._own_csr(line), self._order(line, UNKNOWN)
+        own, wanted = self._own_csr(line), self._order(line, UNKNOWN_CSR)
         services().issuance_policy.check_request(wanted.certificate_type, wanted.validity_days, has_csr=own is not None)
         return deliver(
             self._files(line),
@@ -109,7 +122,7 @@ class _Desk:
         from shared.services import services
 
         own, key_type = self._own_csr(line), self._key_type(line)
-        services().issuance.check(self._order(line, own or UNKNOWN), None if own else key_type, operator_context())
+        services().issuance.check(self._order(line, own or UNKNOWN_CSR), None if own else key_type, operator_context())
         return {}
 
     def tidy(self, line: Line) -> None:

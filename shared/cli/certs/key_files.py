@@ -23,6 +23,9 @@ from shared.private_folder import private_folder
 
 KEY_TYPES = tuple(kind.value for kind in KeyType)
 
+UNKNOWN_CSR = "still to come"
+"""A CSR that does not matter yet."""
+
 out_option = click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.cli.bulk import NoResults, Outcome, Results, dry_run_option, finish, jobs_option, open_results, work_through
+from shared.cli.bulk import (
+    NoResults,
+    Outcome,
+    Results,
+    dry_run_option,
+    finish,
+    jobs_option,
+    open_results,
+    results_option,
+    work_through,
+)
 from shared.cli.bulk_file import Line, read_lines, whole_number
 from shared.cli.certificate_selection import CertificateId
-from shared.cli.certs.key_files import KeyFiles, deliver, key_option, out_folder, out_option, pkcs12_option
+from shared.cli.certs.key_files import UNKNOWN_CSR, KeyFiles, deliver, key_option, out_folder, out_option, pkcs12_option
 from shared.cli.console import emit, json_option, operator_context
 from shared.directory.records.certificate import Certificate, certificate_key
 from shared.directory.replica.queries import ExpiringCertificates
@@ -22,8 +32,6 @@ if TYPE_CHECKING:
     from shared.pki.issuance.renewal import RenewalOrder
 
 PAGE = 500
-UNKNOWN = "still to come"
-"""A CSR that does not matter yet."""
 
 
 @click.command()
@@ -39,11 +47,7 @@ UNKNOWN = "still to come"
 @click.option("--days", metavar="DAYS", type=click.IntRange(1, 3650), help="Validity [default: as the old one's].")
 @key_option
 @pkcs12_option
-@click.option(
-    "--results",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What was done of each one [default: renewals.jsonl in --out]",
-)
+@results_option("renewals.jsonl in --out", of_what="one")
 @jobs_option
 @dry_run_option
 @json_option
@@ -158,7 +162,7 @@ class _Desk:
     def _wanted(self, old: Certificate, csr: str | None = None) -> "RenewalOrder":
         from shared.pki.issuance.renewal import RenewalOrder
 
-        return RenewalOrder(certificate_id=old.id, validity_days=self.days, csr=csr or self.csr or UNKNOWN)
+        return RenewalOrder(certificate_id=old.id, validity_days=self.days, csr=csr or self.csr or UNKNOWN_CSR)
 
     def _key_type(self, old: Certificate) -> KeyType:
         """As the old key, unless the option says otherwise."""

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from shared.cli.bulk import NoResults, Outcome, dry_run_option, finish, jobs_option, open_results, work_through
+from shared.cli.bulk import (
+    NoResults,
+    Outcome,
+    dry_run_option,
+    finish,
+    jobs_option,
+    open_results,
+    results_option,
+    work_through,
+)
 from shared.cli.bulk_file import Line, LineRefused, one_word, read_lines, whole_number
 from shared.cli.certificate_selection import Selection, selection_options
 from shared.cli.console import emit, json_option, operator_context, progress
@@ -46,11 +55,7 @@ COLUMNS = ("certificate_id", "serial_number", "reason", "comment")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"Instead of IDs: CSV with a header line, {', '.join(COLUMNS)}.",
 )
-@click.option(
-    "--results",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What was done of each line [default: FILE.results.jsonl]",
-)
+@results_option("FILE.results.jsonl")
 @jobs_option
 @dry_run_option
 @json_option
